@@ -1,0 +1,1 @@
+"""What is measured: attributes, metrics, events, plans. Pure data; nothing here imports anything but the stdlib."""

@@ -1,0 +1,65 @@
+"""Attributes: each is defined once here and referenced everywhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from otel_dynabase.catalog.plans import PLANS, TIERS
+
+UNKNOWN = "unknown"
+OTHER_PROJECT = "_other"
+"""The `project_id` of what was folded away; plan, tier and outcome are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A key of a metric label, a span attribute and an event column, spelled the same in all three.
+
+    `values` is the whole set where the set is bounded by name, or empty where it is open.
+    `constant` is the value of an attribute that has only one; it is not part of a series' key.
+    """
+
+    name: str
+    what: str
+    values: tuple[str, ...] = ()
+    constant: str | None = None
+
+
+PROJECT = Attribute(
+    "project_id", "The project: one tenant database. `_other` where folded, `unknown` where nobody said."
+)
+TENANT = Attribute("tenant_id", "The organisation that owns the project; on spans and events only, never on a metric.")
+TIER = Attribute("tier", "The compute tier that the project runs on now.", (*TIERS, UNKNOWN))
+PLAN = Attribute("plan", "The subscription that the tenant pays for.", (*PLANS, UNKNOWN))
+DATABASE_TYPE = Attribute("database_type", "The ticket's name of the database system.", ("postgres",), "postgres")
+DB_SYSTEM = Attribute("db.system.name", "The semantic-convention name of it.", ("postgresql",), "postgresql")
+OPERATION = Attribute(
+    "operation",
+    "The statement's command.",
+    (
+        *("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "CALL", "FETCH", "SET", "BEGIN", "COMMIT"),
+        *("ROLLBACK", "CREATE", "ALTER", "DROP", "TRUNCATE", "REFRESH", "OTHER"),
+    ),
+)
+DB_OPERATION = Attribute("db.operation.name", "The same under its semantic-convention name.", OPERATION.values)
+STATUS = Attribute("status", "How a statement ended.", ("ok", "error"))
+POOL_STATUS = Attribute("status", "What a pool's connection does.", ("idle", "used"))
+STATE = Attribute("db.client.connection.state", "The same under its semantic-convention name.", POOL_STATUS.values)
+POOL_NAME = Attribute("db.client.connection.pool.name", "`host:port/database`, or the name the application gave.")
+ERROR_TYPE = Attribute("error_type", "The SQLSTATE's class, or timeout, cancelled, connection, client.")
+SEMCONV_ERROR_TYPE = Attribute("error.type", "The same under its semantic-convention name.")
+LIMIT_TYPE = Attribute(
+    "limit_type", "Which limit.", ("max_pool_size", "max_concurrent", "query_timeout", "connection_timeout")
+)
+ACTION = Attribute("action", "What the limit did.", ("queued", "rejected", "throttled"))
+REJECTION = Attribute(
+    "reason",
+    "Why there is no connection.",
+    ("tier_limit_exceeded", "circuit_open", "pool_exhausted", "auth_failure"),
+)
+SOURCE_TIER = Attribute("source_tier", "The tier that the project slept in.", ("COLD", "WARM", UNKNOWN))
+CACHE_LEVEL = Attribute("cache_level", "Which cache served the start.", ("L1_miss", "L2_hit", "L3_hit", UNKNOWN))
+EVENT_OUTCOME = Attribute(
+    "outcome", "What became of an event.", ("emitted", "acknowledged", "retried", "dropped", "coalesced")
+)
+FAULT_PLACE = Attribute("place", "Which part of the instrumentation failed and was ignored.")

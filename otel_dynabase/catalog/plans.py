@@ -1,0 +1,29 @@
+"""Plans and tiers: who pays for what, and what they were promised (the ticket's Part 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TIERS = ("COLD", "WARM", "HOT", "PERSISTENT")
+"""Compute tiers in ascending order; the position is the value of `tenant_current_tier`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A subscription and its objectives. Durations in seconds, availability as a share."""
+
+    name: str
+    query_p95: float
+    cold_start_p95: float | None
+    """None: a cold start may not happen at all."""
+    availability: float
+    connection_timeout: float
+
+
+PLAN_TABLE = (
+    Plan("free", query_p95=0.5, cold_start_p95=5.0, availability=0.95, connection_timeout=5.0),
+    Plan("starter", query_p95=0.2, cold_start_p95=3.0, availability=0.99, connection_timeout=10.0),
+    Plan("pro", query_p95=0.1, cold_start_p95=1.0, availability=0.995, connection_timeout=15.0),
+    Plan("enterprise", query_p95=0.05, cold_start_p95=None, availability=0.999, connection_timeout=30.0),
+)
+PLANS = tuple(plan.name for plan in PLAN_TABLE)

@@ -1,0 +1,279 @@
+"""Events: log records with an event name, kept until the exporter says that they arrived.
+
+The SDK's batch processor drops records silently: when its queue is full, and when an export fails for longer than the
+exporter retries. So every event stays in a ledger here until an OTLP exporter acknowledges its `event_id`; what failed
+is emitted again, and storage removes the duplicates by that id. Records go through the logger provider that the
+application configured, with all of its processors.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber, get_logger_provider
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import LoggerProvider as SdkLoggerProvider
+
+from otel_dynabase import faults
+from otel_dynabase.catalog.metrics import SELF_EVENTS
+from otel_dynabase.version import SCHEMA_URL, SCOPE, __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from otel_dynabase.catalog.events import Event
+    from otel_dynabase.directory import Tenant
+    from otel_dynabase.store import Store
+
+logger = logging.getLogger("otel_dynabase")
+
+UNCLAIMED = 30.0
+"""Seconds without any answer about a record after which it counts as lost on the way and is emitted again; also how
+long to wait for a first sign of an OTLP exporter before taking it that there is none."""
+PAUSES = (1.0, 2.0, 5.0, 10.0)
+"""Seconds between attempts while the collector does not accept."""
+POLL = 0.25
+"""Seconds between looks at the ledger while it is not empty."""
+
+
+def uuid7() -> str:
+    """Make a UUID version 7 (RFC 9562 section 5.7): milliseconds since the epoch, then random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = milliseconds << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    return str(uuid.UUID(int=value))
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """One event on its way."""
+
+    event: Event
+    attributes: dict[str, Any]
+    span: trace.SpanContext
+    time_ns: int
+    severity: SeverityNumber
+    event_id: str = field(default_factory=uuid7)
+    due: float = 0.0
+    """When to emit it (again), on the ledger's clock."""
+
+
+class EventLog:
+    """Emits events and keeps the ledger of what has not arrived yet."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        provider: LoggerProvider | None = None,
+        capacity: int = 16384,
+        wake: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._provider = provider
+        self._capacity = capacity
+        self._wake = wake
+        self._clock = clock
+        self._counts = {
+            outcome: store.sum(SELF_EVENTS, (outcome,)) for outcome in ("emitted", "acknowledged", "retried", "dropped")
+        }
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start empty: what the parent had on the way is the parent's."""
+        self._lock = threading.Lock()
+        self._outbox: deque[Record] = deque()
+        self._ledger: dict[str, Record] = {}
+        self._sequence = 0
+        self._exporter_seen = False
+        self._failures = 0
+        self._full = False
+
+    def emit(
+        self,
+        event: Event,
+        tenant: Tenant,
+        attributes: Mapping[str, Any],
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        span: trace.SpanContext | None = None,
+        time_ns: int | None = None,
+        severity: SeverityNumber = SeverityNumber.INFO,
+    ) -> None:
+        """Send one event; `span` is the span that it belongs to where that is not the current one."""
+        with self._lock:
+            if len(self._outbox) + len(self._ledger) >= self._capacity:
+                self._counts["dropped"].add()
+                self._say_full()
+                return
+            self._sequence += 1
+            record = Record(
+                event,
+                {
+                    "event_seq": self._sequence,
+                    **identity(tenant),
+                    **{name: value for name, value in attributes.items() if value is not None},
+                    "metadata": dict(metadata or {}),
+                },
+                span or trace.get_current_span().get_span_context(),
+                time_ns or time.time_ns(),
+                severity,
+            )
+            record.attributes["event_id"] = record.event_id
+            self._outbox.append(record)
+        self._counts["emitted"].add()
+        self._wake()
+
+    def _say_full(self) -> None:
+        if not self._full:
+            self._full = True
+            logger.warning(
+                "otel-dynabase: %d events wait for the collector, as many as OTEL_DYNABASE_EVENT_QUEUE allows; "
+                "further events are dropped and counted (otel_dynabase.events, outcome=dropped)",
+                self._capacity,
+            )
+
+    def flush(self) -> float:
+        """Emit what is due; the background thread's job. Return the seconds until there may be something to do."""
+        provider = self._provider or get_logger_provider()
+        now = self._clock()
+        if not isinstance(provider, SdkLoggerProvider):
+            self._discard_older_than(UNCLAIMED)
+            return POLL if self._outbox else math.inf
+        with self._lock:
+            due = list(self._outbox)
+            self._outbox.clear()
+            self._ledger.update((record.event_id, record) for record in due)
+            again = [record for record in self._ledger.values() if record.due and record.due <= now]
+            for record in (*due, *again):
+                record.due = now + UNCLAIMED
+        if again and not self._exporter_seen:
+            self._settle(record.event_id for record in again)
+            again = []
+        self._counts["retried"].add(len(again))
+        log = provider.get_logger(SCOPE, __version__, SCHEMA_URL)
+        for record in (*due, *again):
+            log.emit(_log_record(record))
+        return POLL if self._ledger else math.inf
+
+    def _discard_older_than(self, age: float) -> None:
+        """Forget events that nobody will take: without an SDK there is nothing to send them with."""
+        oldest = time.time_ns() - int(age * 1e9)
+        while self._outbox and self._outbox[0].time_ns < oldest:
+            self._outbox.popleft()
+
+    def _settle(self, event_ids: Iterable[str]) -> int:
+        known = [self._ledger.pop(event_id, None) for event_id in event_ids]
+        return sum(record is not None for record in known)
+
+    def exporting(self) -> None:
+        """Note that an OTLP exporter is at work: from now on, silence means loss."""
+        self._exporter_seen = True
+
+    def exported(self, event_ids: list[str], *, accepted: bool) -> None:
+        """Take an exporter's answer about records of ours."""
+        if not event_ids:
+            return
+        if accepted:
+            self._counts["acknowledged"].add(self._settle(event_ids))
+            if self._failures:
+                logger.info("otel-dynabase: events are accepted again")
+            self._failures, self._full = 0, False
+            return
+        self._failures += 1
+        if self._failures == 1:
+            logger.warning(
+                "otel-dynabase: the collector did not accept %d events; they are kept and sent again", len(event_ids)
+            )
+        due = self._clock() + PAUSES[min(self._failures, len(PAUSES)) - 1]
+        for event_id in event_ids:
+            record = self._ledger.get(event_id)
+            if record is not None:
+                record.due = due
+        self._wake()
+
+    def close(self, timeout: float) -> None:
+        """Send what is left, waiting at most `timeout` seconds; what remains then is counted as dropped."""
+        end = self._clock() + timeout
+        provider = self._provider or get_logger_provider()
+        while True:
+            self.flush()
+            if isinstance(provider, SdkLoggerProvider) and self._ledger:
+                provider.force_flush(max(1, int((end - self._clock()) * 1000)))
+            if not (self._ledger and self._exporter_seen) or self._clock() >= end:
+                break
+            time.sleep(POLL / 5)
+        left = len(self._ledger) if self._exporter_seen else 0
+        self._ledger.clear()
+        if left:
+            self._counts["dropped"].add(left)
+            logger.warning("otel-dynabase: %d events were not accepted by the collector before the process ended", left)
+
+
+def identity(tenant: Tenant) -> dict[str, str]:
+    """Name a tenant in the attributes of a span or an event."""
+    named = {"project_id": tenant.project_id, "plan": tenant.plan, "tier": tenant.tier}
+    if tenant.tenant_id is not None:
+        named["tenant_id"] = tenant.tenant_id
+    return named
+
+
+def _log_record(record: Record) -> LogRecord:
+    """Make a log record that carries the trace it belongs to and nothing else of its context."""
+    return LogRecord(
+        timestamp=record.time_ns,
+        observed_timestamp=time.time_ns(),
+        context=trace.set_span_in_context(trace.NonRecordingSpan(record.span), Context()),
+        severity_number=record.severity,
+        severity_text=record.severity.name,
+        attributes=record.attributes,
+        event_name=record.event.name,
+    )
+
+
+def mark_span(event: Event, attributes: Mapping[str, Any]) -> None:
+    """Put the event on the current span too, where one is recording."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.add_event(event.name, {name: value for name, value in attributes.items() if value is not None})
+
+
+def watch_export(log: EventLog) -> Callable[..., Any]:
+    """Make the wrapper of an OTLP log exporter's `export(batch)` that tells `log` what became of its records."""
+
+    def export(wrapped: Callable[..., Any], _exporter: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        ours: list[str] = []
+        try:
+            log.exporting()
+            ours = _ours(args[0] if args else kwargs["batch"])
+        except Exception:
+            faults.ignore("reading an export")
+        accepted = False
+        try:
+            result = wrapped(*args, **kwargs)
+            accepted = getattr(result, "name", None) == "SUCCESS"
+        finally:
+            try:
+                log.exported(ours, accepted=accepted)
+            except Exception:
+                faults.ignore("accounting for an export")
+        return result
+
+    return export
+
+
+def _ours(batch: Iterable[Any]) -> list[str]:
+    return [
+        str((readable.log_record.attributes or {})["event_id"])
+        for readable in batch
+        if readable.instrumentation_scope is not None and readable.instrumentation_scope.name == SCOPE
+    ]

@@ -1,0 +1,224 @@
+"""The composition root: builds the parts, puts the patches in force, and takes everything back again."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry import trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from otel_dynabase import adapters, faults, tenant
+from otel_dynabase.adapters.patches import Patch, Patches
+from otel_dynabase.background import Background
+from otel_dynabase.catalog.metrics import (
+    SELF_DIRECTORY_AGE,
+    SELF_FAULTS,
+    SELF_FOLDED,
+    SELF_SERIES,
+    SELF_UNKNOWN,
+)
+from otel_dynabase.config import Config
+from otel_dynabase.directory import directory_of
+from otel_dynabase.events import EventLog, watch_export
+from otel_dynabase.probes import Probes
+from otel_dynabase.producer import Bridge, Producer
+from otel_dynabase.spans import SpanNaming, TenantSpanProcessor
+from otel_dynabase.store import Budget, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from otel_dynabase.catalog.kinds import Key, Metric
+
+logger = logging.getLogger("otel_dynabase")
+
+EXPORTERS = (
+    "opentelemetry.exporter.otlp.proto.grpc._log_exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+)
+"""Where OTLP log exporters live; their `OTLPLogExporter.export` says whether events arrived."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Do something that neither we nor any other instrumentation measures."""
+    with tenant.nobody(), suppress_instrumentation():
+        yield
+
+
+class Runtime:
+    """Everything that measures in this process, from `start` to `stop`."""
+
+    def __init__(self, config: Config, *, meter_provider: Any, tracer_provider: Any, logger_provider: Any) -> None:
+        self._config = config
+        self._tracer_provider = tracer_provider
+        self.store = Store()
+        self.directory = directory_of(config, quiet=quiet, on_change=self._directory_changed)
+        self._background = Background({"refreshing the directory": self._refresh, "sending events": self._send})
+        self.events = EventLog(
+            self.store, provider=logger_provider, capacity=config.event_queue, wake=self._background.wake
+        )
+        self.probes = Probes(
+            self.store,
+            self.events,
+            self.directory,
+            Budget(config.max_tenants, self.store.sum(SELF_FOLDED)),
+            window=config.event_window,
+            wake=self._background.wake,
+        )
+        self.store.observe(self._observe)
+        self._producer = Producer(self.store, config.metrics)
+        self._bridge = Bridge(self._producer, meter_provider)
+        self._spans = SpanNaming(TenantSpanProcessor(self.directory))
+        self._patches = Patches()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Put everything in force; a library that cannot be patched is said and left alone."""
+        tenant.trust_baggage = self._config.trust_baggage
+        self.directory.refresh()
+        self._patch("OpenTelemetry SDK", self._sdk_patches())
+        self._bridge.connect()
+        self._spans.join(self._tracer_provider or trace.get_tracer_provider())
+        for module in EXPORTERS:
+            wrapt.register_post_import_hook(self._watch_exporter, module)
+        for library, table in adapters.tables(self.probes):
+            self._patch(library, table)
+        self._background.start()
+        atexit.register(self.close)
+        _forked.add(self)
+
+    def _patch(self, what: str, table: tuple[Patch, ...]) -> None:
+        try:
+            self._patches.apply(table)
+        except Exception:
+            logger.warning("otel-dynabase: %s cannot be instrumented and is left alone", what, exc_info=True)
+
+    def _sdk_patches(self) -> tuple[Patch, ...]:
+        table: tuple[Patch, ...] = (
+            Patch("opentelemetry.sdk.metrics.export", "MetricReader._set_collect_callback", self._on_reader),
+        )
+        if self._tracer_provider is None:
+            table += (Patch("opentelemetry.sdk.trace", "TracerProvider.__init__", self._spans.on_creation),)
+        return table
+
+    def _on_reader(self, original: Callable[..., None]) -> Callable[..., None]:
+        def _set_collect_callback(reader: Any, func: Any) -> None:
+            try:
+                func = self._bridge.wrap(reader, func)
+            except Exception:
+                faults.ignore("joining a metric reader")
+            original(reader, func)
+
+        return _set_collect_callback
+
+    def _watch_exporter(self, module: Any) -> None:
+        if not self._stopped:
+            self._patch(module.__name__, (Patch(module.__name__, "OTLPLogExporter.export", watch_export(self.events)),))
+
+    def _directory_changed(self) -> None:
+        self.probes.tenants.refresh()
+
+    def _refresh(self) -> float:
+        self.directory.refresh()
+        return self._config.directory_interval
+
+    def _send(self) -> float:
+        return min(self.probes.flush(), self.events.flush())
+
+    def _observe(self) -> Iterator[tuple[Metric, Key, float]]:
+        yield SELF_SERIES, (), len(self.store)
+        for place, count in list(faults.counts.items()):
+            yield SELF_FAULTS, (place,), count
+        stats = self.directory.stats()
+        yield SELF_UNKNOWN, (), stats.unknown
+        if stats.age is not None:
+            yield SELF_DIRECTORY_AGE, (), stats.age
+
+    def after_fork(self) -> None:
+        """Start from zero in a child: what the parent measured, holds or has on the way is the parent's."""
+        self.store.after_fork()
+        self._producer.after_fork()
+        self.events.after_fork()
+        self.probes.after_fork()
+        self._background.after_fork()
+
+    def close(self) -> None:
+        """Send what is left: at the end of the process, before the SDK's own last export."""
+        if self._stopped:
+            return
+        self._stopped = True
+        atexit.unregister(self.close)
+        self._background.stop(self._config.shutdown_timeout)
+        try:
+            self.probes.flush(everything=True)
+            self.events.close(self._config.shutdown_timeout)
+        except Exception:
+            faults.ignore("sending the last events")
+
+    def stop(self) -> None:
+        """Take everything back: callbacks, processors, and the exact originals of what was patched."""
+        self.close()
+        self._patches.revert()
+        self._bridge.disconnect()
+        self._spans.stop()
+        tenant.trust_baggage = False
+        _forked.discard(self)
+
+
+_forked: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for runtime in list(_forked):
+        try:
+            runtime.after_fork()
+        except Exception:
+            faults.ignore("starting after a fork")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class DynabaseInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Instruments this process: `DynabaseInstrumentor().instrument()`, or `opentelemetry-instrument` does it.
+
+    Settings come from the environment (OTEL_DYNABASE_*) and from keyword arguments of the same names in lower case,
+    which win. `meter_provider`, `tracer_provider` and `logger_provider` choose providers; without them, all metric
+    readers and the global providers are used, whenever they are set.
+    """
+
+    runtime: Runtime | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Return nothing that must be installed: adapters look for their libraries themselves."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        try:
+            providers = {name: kwargs.pop(name, None) for name in PROVIDERS}
+            for passed in ("skip_dep_check", "raise_exception_on_conflict"):
+                kwargs.pop(passed, None)
+            config = Config.load(None, **kwargs)
+            if config.enabled:
+                runtime = Runtime(config, **providers)
+                runtime.start()
+                self.runtime = runtime
+        except Exception:
+            faults.ignore("instrumenting")
+
+    def _uninstrument(self, **_kwargs: Any) -> None:
+        runtime, self.runtime = self.runtime, None
+        if runtime is not None:
+            runtime.stop()
+
+
+PROVIDERS = ("meter_provider", "tracer_provider", "logger_provider")

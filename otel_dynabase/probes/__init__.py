@@ -1,0 +1,49 @@
+"""Facts become measurements here: the adapters say what happened, and know neither metrics nor OpenTelemetry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_dynabase.probes.coldstart import ColdStarts
+from otel_dynabase.probes.limits import Limits
+from otel_dynabase.probes.pool import Pools
+from otel_dynabase.probes.statement import Statements
+from otel_dynabase.probes.tenants import Tenants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_dynabase.directory import Directory
+    from otel_dynabase.events import EventLog
+    from otel_dynabase.store import Budget, Store
+
+
+class Probes:
+    """All probes of this process."""
+
+    def __init__(
+        self,
+        store: Store,
+        events: EventLog,
+        directory: Directory,
+        budget: Budget,
+        *,
+        window: float,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.tenants = Tenants(store, directory, budget)
+        self.limits = Limits(store, events, window, wake)
+        self.cold_starts = ColdStarts(store, events, wake)
+        self.pools = Pools(self.tenants, self.limits, self.cold_starts)
+        self.statements = Statements(store, self.tenants, self.limits, self.cold_starts)
+        store.observe(self.pools.observe)
+
+    def after_fork(self) -> None:
+        """Forget what belongs to the parent."""
+        self.limits.after_fork()
+        self.cold_starts.after_fork()
+        self.pools.after_fork()
+
+    def flush(self, *, everything: bool = False) -> float:
+        """Send what waited long enough; return the seconds until there is more."""
+        return min(self.limits.flush(everything=everything), self.cold_starts.flush(everything=everything))

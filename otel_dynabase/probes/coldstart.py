@@ -1,0 +1,152 @@
+"""Cold starts as a client sees them: somebody asked for a connection, and the tenant's compute was asleep."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+
+from otel_dynabase.catalog.attributes import UNKNOWN
+from otel_dynabase.catalog.events import COLD_START
+from otel_dynabase.catalog.metrics import COLD_START_DURATION, COLD_STARTS, FIRST_QUERY
+from otel_dynabase.events import mark_span
+from otel_dynabase.probes.failures import server_absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_dynabase.directory import Tenant
+    from otel_dynabase.events import EventLog
+    from otel_dynabase.probes.tenants import TenantSeries
+    from otel_dynabase.store import Store
+
+PATIENCE = 60.0
+"""Seconds between two tries for them to belong to one start; after a longer pause the second try is a first one."""
+OUTAGE = 600.0
+"""Seconds of failing tries after which nobody would call it a start: that is an outage, and its errors are counted."""
+FIRST_QUERY_WITHIN = 30.0
+"""Seconds that a finished start waits for its first statement before it is told without one."""
+REMEMBERED = 10_000
+"""Sleeping tenants remembered at once; the oldest is forgotten first."""
+
+
+@dataclass(slots=True)
+class _Waking:
+    since: float
+    last: float
+    tier: str
+
+
+@dataclass(slots=True)
+class _Started:
+    series: TenantSeries
+    source_tier: str
+    duration: float
+    ended: float
+    time_ns: int
+    span: trace.SpanContext
+
+
+class ColdStarts:
+    """Follows each sleeping tenant from the first failed try to the first statement.
+
+    A start begins where connecting fails because nobody was there, or where the directory says COLD when a connection
+    is asked for (once for each time that it says so). It ends with the first usable connection. Counter, durations and
+    event are recorded by one call, when the first statement has shown its latency.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        events: EventLog,
+        wake: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._wake = wake
+        self._clock = clock
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start empty."""
+        self._waking: dict[str, _Waking] = {}
+        self._woken: dict[str, Tenant] = {}
+        self.awaiting: dict[str, _Started] = {}
+        """Started tenants whose first statement has not run yet; empty nearly always, which is cheap to ask."""
+
+    def failed(self, series: TenantSeries, error: BaseException, began: float) -> None:
+        """Take note of a try at `began` that failed: if nobody was there, this may become a start."""
+        if not server_absent(error):
+            return
+        project, now = series.tenant.project_id, self._clock()
+        waking = self._waking.get(project)
+        if waking is None or now - waking.last > PATIENCE:
+            _remember(self._waking, project, _Waking(began, now, series.tenant.tier))
+        else:
+            waking.last = now
+
+    def connected(self, series: TenantSeries, began: float) -> None:
+        """Take note of a usable connection, whose try was at `began`: if the tenant was asleep, it has started."""
+        tenant, now = series.tenant, self._clock()
+        waking = self._waking.pop(tenant.project_id, None) if self._waking else None
+        if waking is not None and (now - waking.last > PATIENCE or now - waking.since > OUTAGE):
+            waking = None
+        if waking is None:
+            if tenant.tier != "COLD" or self._woken.get(tenant.project_id) is tenant:
+                return
+            waking = _Waking(began, now, tenant.tier)
+        _remember(self._woken, tenant.project_id, tenant)
+        source_tier = waking.tier if waking.tier in {"COLD", UNKNOWN} else "WARM"
+        span = trace.get_current_span().get_span_context()
+        started = _Started(series, source_tier, now - waking.since, now, time.time_ns(), span)
+        self.awaiting[tenant.project_id] = started
+        mark_span(COLD_START, {"source_tier": source_tier, "startup_duration_ms": _ms(started.duration)})
+        self._wake()
+
+    def first_query(self, series: TenantSeries, duration: float) -> None:
+        """Take the duration of a tenant's statement; the first after a start completes it."""
+        started = self.awaiting.pop(series.tenant.project_id, None)
+        if started is not None:
+            self._tell(started, duration)
+
+    def flush(self, *, everything: bool = False) -> float:
+        """Tell of starts that no statement followed; return the seconds until there may be one."""
+        now = self._clock()
+        for project, started in list(self.awaiting.items()):
+            if everything or now - started.ended >= FIRST_QUERY_WITHIN:
+                self.awaiting.pop(project, None)
+                self._tell(started, None)
+        return FIRST_QUERY_WITHIN / 4 if self.awaiting else float("inf")
+
+    def _tell(self, started: _Started, first_query: float | None) -> None:
+        project, _tier, plan = started.series.labels
+        self._store.sum(COLD_STARTS, (project, plan, started.source_tier)).add()
+        self._store.distribution(COLD_START_DURATION, (project, plan, UNKNOWN)).record(started.duration)
+        if first_query is not None:
+            started.series.record(FIRST_QUERY, first_query)
+        self._events.emit(
+            COLD_START,
+            started.series.tenant,
+            {
+                "source_tier": started.source_tier,
+                "cache_level": UNKNOWN,
+                "startup_duration_ms": _ms(started.duration),
+                "first_query_latency_ms": None if first_query is None else _ms(first_query),
+            },
+            metadata={"database_type": "postgres"},
+            span=started.span,
+            time_ns=started.time_ns,
+        )
+
+
+def _ms(duration: float) -> float:
+    return round(duration * 1000, 3)
+
+
+def _remember(memory: dict[str, Any], project: str, what: object) -> None:
+    while len(memory) >= REMEMBERED:
+        memory.pop(next(iter(memory)))
+    memory[project] = what

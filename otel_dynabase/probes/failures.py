@@ -1,0 +1,105 @@
+"""What an exception means: its bounded type, and the limit or the refusal behind it. No driver is imported here."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+SQLSTATE_CLASSES = {
+    "01": "warning",
+    "02": "no_data",
+    "03": "sql_statement_not_yet_complete",
+    "08": "connection_exception",
+    "09": "triggered_action_exception",
+    "0A": "feature_not_supported",
+    "0B": "invalid_transaction_initiation",
+    "0F": "locator_exception",
+    "0L": "invalid_grantor",
+    "0P": "invalid_role_specification",
+    "0Z": "diagnostics_exception",
+    "10": "xquery_error",
+    "20": "case_not_found",
+    "21": "cardinality_violation",
+    "22": "data_exception",
+    "23": "integrity_constraint_violation",
+    "24": "invalid_cursor_state",
+    "25": "invalid_transaction_state",
+    "26": "invalid_sql_statement_name",
+    "27": "triggered_data_change_violation",
+    "28": "invalid_authorization_specification",
+    "2B": "dependent_privilege_descriptors_still_exist",
+    "2D": "invalid_transaction_termination",
+    "2F": "sql_routine_exception",
+    "34": "invalid_cursor_name",
+    "38": "external_routine_exception",
+    "39": "external_routine_invocation_exception",
+    "3B": "savepoint_exception",
+    "3D": "invalid_catalog_name",
+    "3F": "invalid_schema_name",
+    "40": "transaction_rollback",
+    "42": "syntax_error_or_access_rule_violation",
+    "44": "with_check_option_violation",
+    "53": "insufficient_resources",
+    "54": "program_limit_exceeded",
+    "55": "object_not_in_prerequisite_state",
+    "57": "operator_intervention",
+    "58": "system_error",
+    "72": "snapshot_failure",
+    "F0": "config_file_error",
+    "HV": "foreign_data_wrapper_error",
+    "P0": "plpgsql_error",
+    "XX": "internal_error",
+}
+"""PostgreSQL documentation, appendix A, "PostgreSQL Error Codes": the classes, in snake case."""
+
+TOO_MANY_CONNECTIONS = "53300"
+STATEMENT_CANCELED = "57014"
+SERVER_STARTING = "57P03"
+AUTHENTICATION = frozenset({"28000", "28P01"})
+ABSENT_ERRNOS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENOENT})
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the error's five-character SQLSTATE, where the server sent one."""
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) and len(state) == 5 else None  # noqa: PLR2004  # the length of an SQLSTATE
+
+
+def error_type(error: BaseException) -> str:
+    """Return a failure's type out of a bounded set.
+
+    The SQLSTATE's class where the server answered; timeout and cancelled for what ended on this side; connection for
+    the network; client for what the driver refused before the server saw it.
+    """
+    state = sqlstate(error)
+    if state is not None:
+        return SQLSTATE_CLASSES.get(state[:2], "other")
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
+        return "cancelled"
+    if isinstance(error, OSError | EOFError):
+        return "connection"
+    return "client"
+
+
+def server_absent(error: BaseException) -> bool:
+    """Say whether nobody was there to connect to: the server is starting, stopped, or has no route.
+
+    asyncio reports several failed addresses of one host as one OSError without a number, its message naming each.
+    """
+    if sqlstate(error) == SERVER_STARTING:
+        return True
+    if not isinstance(error, OSError) or isinstance(error, TimeoutError):
+        return False
+    if error.errno is None:
+        return any(f"[Errno {number}]" in str(error) for number in ABSENT_ERRNOS)
+    return error.errno in ABSENT_ERRNOS
+
+
+def statement_timeout(error: BaseException) -> bool:
+    """Say whether the server ended a statement by its time limit.
+
+    PostgreSQL has one SQLSTATE for that and for a cancel request (pg_cancel_backend); only its text tells them apart.
+    """
+    return sqlstate(error) == STATEMENT_CANCELED and "user request" not in str(error)

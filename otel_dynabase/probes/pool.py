@@ -1,0 +1,271 @@
+"""Pools: who waits, who holds a connection, how long. One `PoolProbe` a pool, which dies with it."""
+
+from __future__ import annotations
+
+import weakref
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from otel_dynabase import faults
+from otel_dynabase.catalog.metrics import (
+    ACTIVE_CONNECTIONS,
+    CONNECTION_COUNT,
+    CONNECTION_IDLE_MAX,
+    CONNECTION_IDLE_MIN,
+    CONNECTION_MAX,
+    CONNECTION_PENDING,
+    ERRORS,
+    LIMIT_QUEUE,
+    POOL_SIZE,
+    QUEUE_DEPTH,
+)
+from otel_dynabase.probes.failures import AUTHENTICATION, TOO_MANY_CONNECTIONS, error_type, sqlstate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_dynabase.catalog.kinds import Key, Metric
+    from otel_dynabase.probes.coldstart import ColdStarts
+    from otel_dynabase.probes.limits import Limits
+    from otel_dynabase.probes.tenants import Tenants, TenantSeries
+
+    Observation = tuple[Metric, Key, float]
+
+CLOCK_SLACK = 0.001
+"""Seconds by which an event loop's timer may fire early."""
+
+
+class Wait:
+    """One acquire under way. Every method keeps its own failures to itself."""
+
+    __slots__ = ("_probe", "_timeout", "began", "connect_failed", "given", "queued", "series")
+
+    def __init__(self, probe: PoolProbe, series: TenantSeries, timeout: float | None, *, queued: bool) -> None:
+        self._probe = probe
+        self._timeout = timeout
+        self.series = series
+        self.queued = queued
+        """Every connection was out when it was asked for one."""
+        self.given: float | None = None
+        """When its turn came: from here on it is connecting, not queueing."""
+        self.connect_failed = False
+        self.began = perf_counter()
+
+    def turn(self) -> None:
+        """Note that its turn has come: it holds a place in the pool, and may have to connect."""
+        if self.given is None:
+            self.given = perf_counter()
+            self._probe.queueing -= 1
+
+    def done(self) -> None:
+        """Account for a connection that was given."""
+        now = perf_counter()
+        try:
+            probe = self._probe
+            self._leave()
+            self.series.pool(probe.name).wait.record_at(now - self.began, now)
+            if self.queued:
+                self._limit((self.given or now) - self.began, probe.queueing, "max_pool_size", "queued")
+        except Exception:
+            faults.ignore("measuring an acquire")
+
+    def failed(self, error: BaseException) -> None:
+        """Account for an acquire that ended without a connection."""
+        now = perf_counter()
+        try:
+            given, depth = self.given, self._probe.queueing
+            self._leave()
+            own_timeout = self._timeout is not None and isinstance(error, TimeoutError)
+            expired = own_timeout and (given is None or now - self.began >= (self._timeout or 0) - CLOCK_SLACK)
+            if expired:
+                self.series.pool(self._probe.name).timeouts.add()
+            if self.queued:
+                if expired and given is None:
+                    self._limit(now - self.began, depth, "connection_timeout", "rejected", "pool_exhausted")
+                else:
+                    self._limit((given or now) - self.began, depth, "max_pool_size", "queued")
+            kind = error_type(error)
+            if not self.connect_failed and kind != "cancelled":
+                self.series.count(ERRORS, kind)
+        except Exception:
+            faults.ignore("measuring a failed acquire")
+
+    def _leave(self) -> None:
+        self.turn()
+        self._probe.waits.pop(self, None)
+
+    def _limit(self, waited: float, depth: int, limit_type: str, action: str, reason: str | None = None) -> None:
+        self.series.record(LIMIT_QUEUE, waited, limit_type)
+        self._probe.limits.hit(
+            self.series,
+            limit_type,
+            action,
+            reason=reason,
+            queue_depth=depth,
+            waited=waited,
+            pool_name=self._probe.name,
+        )
+
+
+class Connecting:
+    """One connection being made for somebody who waits for it. Every method keeps its own failures to itself."""
+
+    __slots__ = ("_began", "_pools", "_probe", "_series", "_wait")
+
+    def __init__(self, pools: Pools, series: TenantSeries, probe: PoolProbe | None, wait: Wait | None) -> None:
+        self._pools = pools
+        self._series = series
+        self._probe = probe
+        self._wait = wait
+        self._began = perf_counter()
+
+    def done(self) -> None:
+        """Account for a usable connection."""
+        try:
+            if self._probe is not None:
+                self._series.pool(self._probe.name).create.record(perf_counter() - self._began)
+            self._pools.cold_starts.connected(self._series, self._began)
+        except Exception:
+            faults.ignore("measuring a connect")
+
+    def failed(self, error: BaseException) -> None:
+        """Account for a connection that could not be made; a caller's own cancellation is nobody's failure."""
+        try:
+            kind = error_type(error)
+            if kind == "cancelled":
+                return
+            if self._wait is not None:
+                self._wait.connect_failed = True
+            self._series.count(ERRORS, kind)
+            state = sqlstate(error)
+            pool_name = self._probe.name if self._probe is not None else None
+            if state == TOO_MANY_CONNECTIONS:
+                self._pools.limits.hit(
+                    self._series, "max_concurrent", "rejected", reason="tier_limit_exceeded", pool_name=pool_name
+                )
+            elif state in AUTHENTICATION:
+                self._pools.limits.refused(self._series, "auth_failure")
+            self._pools.cold_starts.failed(self._series, error, self._began)
+        except Exception:
+            faults.ignore("measuring a failed connect")
+
+
+class PoolProbe:
+    """What is known of one pool. The pool owns it; nothing here keeps a pool alive."""
+
+    __slots__ = (
+        *("__weakref__", "_bound", "_generation", "_idle", "_project", "_tenants"),
+        *("database", "held", "limits", "max_size", "min_size", "name", "queueing", "waits"),
+    )
+
+    def __init__(
+        self,
+        pools: Pools,
+        *,
+        name: str,
+        database: str | None,
+        min_size: int,
+        max_size: int,
+        idle: Callable[[], int],
+        project: str | None = None,
+    ) -> None:
+        self.name = name
+        self.database = database
+        self.min_size = min_size
+        self.max_size = max_size
+        self.limits = pools.limits
+        self.waits: dict[Wait, None] = {}
+        self.queueing = 0
+        """Acquires that wait for their turn."""
+        self.held: dict[object, tuple[TenantSeries, float]] = {}
+        """Connections that are out: for whom, and since when."""
+        self._idle = idle
+        self._project = project
+        self._tenants = pools.tenants
+        self._bound: TenantSeries | None = None
+        self._generation = -1
+
+    def bind(self, project_id: str) -> None:
+        """Say that this pool is one tenant's."""
+        self._project = project_id
+        self._generation = -1
+
+    def own_series(self) -> TenantSeries | None:
+        """Return the series of the tenant whose pool this is; None if many tenants share it."""
+        if self._generation != self._tenants.generation:
+            generation = self._tenants.generation
+            project = self._project or self._tenants.project_of(self.database)
+            self._bound = None if project is None else self._tenants.of(project)
+            self._generation = generation
+        return self._bound
+
+    def series(self) -> TenantSeries:
+        """Return the series of whoever uses the pool now: the pool's tenant, or the current task's."""
+        return self.own_series() or self._tenants.current()
+
+    def waiting(self, timeout: float | None, free: int) -> Wait:
+        """Begin an acquire; `free` is how many holders of the pool are not taken."""
+        wait = Wait(self, self.series(), timeout, queued=self.queueing >= free)
+        self.waits[wait] = None
+        self.queueing += 1
+        return wait
+
+    def taken(self, handle: object, series: TenantSeries) -> None:
+        """Note that a connection went out."""
+        self.held[handle] = (series, perf_counter())
+
+    def returned(self, handle: object) -> None:
+        """Note that it came back, however that came about."""
+        taken = self.held.pop(handle, None)
+        if taken is not None:
+            series, since = taken
+            series.pool(self.name).use.record(perf_counter() - since)
+
+    def observe(self) -> Iterator[Observation]:
+        """Read the pool's state; called at collection, on the collecting thread."""
+        own = self.own_series()
+        labels = (None, None, None) if own is None else own.labels
+        shared_name = self.name if own is None else None
+        held, waits = list(self.held.values()), list(self.waits)
+        for state, count in (("idle", self._idle()), ("used", len(held))):
+            yield CONNECTION_COUNT, (*labels, self.name, state), count
+            yield POOL_SIZE, (*labels, state, shared_name), count
+        yield CONNECTION_MAX, (*labels, self.name), self.max_size
+        yield CONNECTION_IDLE_MAX, (*labels, self.name), self.max_size
+        yield CONNECTION_IDLE_MIN, (*labels, self.name), self.min_size
+        yield CONNECTION_PENDING, (*labels, self.name), len(waits)
+        if own is not None:
+            yield ACTIVE_CONNECTIONS, own.labels, 0
+            yield QUEUE_DEPTH, own.labels, 0
+        for series, _since in held:
+            yield ACTIVE_CONNECTIONS, series.labels, 1
+        for wait in waits:
+            if wait.given is None and wait.queued:
+                yield QUEUE_DEPTH, wait.series.labels, 1
+
+
+class Pools:
+    """All pools of this process that are open."""
+
+    def __init__(self, tenants: Tenants, limits: Limits, cold_starts: ColdStarts) -> None:
+        self.tenants = tenants
+        self.limits = limits
+        self.cold_starts = cold_starts
+        self._live: weakref.WeakSet[PoolProbe] = weakref.WeakSet()
+
+    def opened(self, probe: PoolProbe) -> None:
+        """Show a pool's state from now on."""
+        self._live.add(probe)
+
+    def closed(self, probe: PoolProbe) -> None:
+        """Stop showing it."""
+        self._live.discard(probe)
+
+    def after_fork(self) -> None:
+        """Forget the parent's pools: their connections are not the child's."""
+        self._live = weakref.WeakSet()
+
+    def observe(self) -> Iterator[Observation]:
+        """Read every pool's state."""
+        for probe in list(self._live):
+            yield from list(probe.observe())

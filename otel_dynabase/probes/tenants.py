@@ -1,0 +1,163 @@
+"""Bound series: a tenant's accumulators, looked up once and kept until the directory changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_dynabase.catalog.attributes import OTHER_PROJECT
+from otel_dynabase.catalog.metrics import (
+    CONNECTION_CREATE,
+    CONNECTION_TIMEOUTS,
+    CONNECTION_USE,
+    CONNECTION_WAIT,
+    OPERATION_DURATION,
+    RETURNED_ROWS,
+)
+from otel_dynabase.directory import NOBODY
+from otel_dynabase.tenant import current_project
+
+if TYPE_CHECKING:
+    from otel_dynabase.catalog.kinds import Counter, Histogram, Value
+    from otel_dynabase.directory import Directory, Tenant
+    from otel_dynabase.store import Budget, Distribution, Store, Sum
+
+
+class StatementSeries:
+    """Where one tenant's statements of one operation go."""
+
+    __slots__ = ("_key", "_rows", "_store", "duration")
+
+    def __init__(self, store: Store, labels: tuple[Value, ...], operation: str) -> None:
+        self._store = store
+        self._key = (*labels, operation)
+        self._rows: Distribution | None = None
+        self.duration = store.distribution(OPERATION_DURATION, (*self._key, None))
+
+    def returned(self, rows: int) -> None:
+        """Record the rows of one result; a command that never returns any has no such series."""
+        if self._rows is None:
+            self._rows = self._store.distribution(RETURNED_ROWS, self._key)
+        self._rows.record(rows)
+
+
+class PoolSeries:
+    """Where one tenant's use of one pool goes."""
+
+    __slots__ = ("create", "timeouts", "use", "wait")
+
+    def __init__(self, store: Store, labels: tuple[Value, ...], pool_name: str) -> None:
+        key = (*labels, pool_name)
+        self.wait: Distribution = store.distribution(CONNECTION_WAIT, key)
+        self.create: Distribution = store.distribution(CONNECTION_CREATE, key)
+        self.use: Distribution = store.distribution(CONNECTION_USE, key)
+        self.timeouts: Sum = store.sum(CONNECTION_TIMEOUTS, key)
+
+
+class TenantSeries:
+    """One tenant as it is measured: who it is, under which labels, and its bound series."""
+
+    __slots__ = ("_store", "labels", "pools", "statements", "tenant")
+
+    def __init__(self, store: Store, tenant: Tenant, project_label: str) -> None:
+        self._store = store
+        self.tenant = tenant
+        self.labels: tuple[str, str, str] = (project_label, tenant.tier, tenant.plan)
+        self.statements: dict[str, StatementSeries] = {}
+        self.pools: dict[str, PoolSeries] = {}
+
+    def statement(self, operation: str) -> StatementSeries:
+        """Return the series of one operation."""
+        found = self.statements.get(operation)
+        if found is None:
+            found = self.statements[operation] = StatementSeries(self._store, self.labels, operation)
+        return found
+
+    def pool(self, pool_name: str) -> PoolSeries:
+        """Return the series of one pool."""
+        found = self.pools.get(pool_name)
+        if found is None:
+            found = self.pools[pool_name] = PoolSeries(self._store, self.labels, pool_name)
+        return found
+
+    def count(self, metric: Counter, *rest: Value) -> None:
+        """Add one to a counter whose labels begin with project, tier and plan; for facts that are rare."""
+        self._store.sum(metric, (*self.labels, *rest)).add()
+
+    def record(self, metric: Histogram, value: float, *rest: Value) -> None:
+        """Record into a histogram whose labels begin with project, tier and plan; for facts that are rare."""
+        self._store.distribution(metric, (*self.labels, *rest)).record(value)
+
+
+class Tenants:
+    """Finds a tenant's series by project, by database, or by what the current task works for.
+
+    At most `budget` tenants are named; the others share one set of series per plan and tier under `_other`, so that
+    memory does not grow with the number of tenants and every sum by plan, tier and outcome stays exact.
+    """
+
+    def __init__(self, store: Store, directory: Directory, budget: Budget) -> None:
+        self.store = store
+        self._directory = directory
+        self._budget = budget
+        self.generation = 0
+        """Changes whenever a tenant may have: what was bound before then must be looked up again."""
+        self._named: dict[str, TenantSeries] = {}
+        self._folded: dict[tuple[str, str], TenantSeries] = {}
+        self._databases: dict[str, str | None] = {}
+
+    def refresh(self) -> None:
+        """Bind anew: the directory has changed."""
+        self._named, self._databases = {}, {}
+        self.generation += 1
+
+    def of(self, project_id: str) -> TenantSeries:
+        """Return a project's series."""
+        return self._named.get(project_id) or self._bind(project_id)
+
+    def current(self) -> TenantSeries:
+        """Return the series of the tenant that the current task works for; `unknown` where nobody said."""
+        project = current_project()
+        return self.of(NOBODY.project_id if project is None else project)
+
+    def project_of(self, database: str | None) -> str | None:
+        """Return the project that a database belongs to, or None."""
+        if database is None:
+            return None
+        try:
+            return self._databases[database]
+        except KeyError:
+            project = self._directory.project_of(database)
+            if len(self._databases) < MAX_DATABASES:
+                self._databases[database] = project
+            return project
+
+    def _bind(self, project_id: str) -> TenantSeries:
+        tenant = NOBODY if project_id == NOBODY.project_id else self._directory.get(project_id)
+        if tenant is NOBODY or self._budget.admit(project_id):
+            named = self._named[project_id] = TenantSeries(self.store, tenant, project_id)
+            return named
+        return _Folded(self._shared(tenant), tenant)
+
+    def _shared(self, tenant: Tenant) -> TenantSeries:
+        group = (tenant.tier, tenant.plan)
+        shared = self._folded.get(group)
+        if shared is None:
+            shared = self._folded[group] = TenantSeries(self.store, tenant, OTHER_PROJECT)
+        return shared
+
+
+class _Folded(TenantSeries):
+    """A tenant beyond the budget: its own identity for events, the shared series for numbers."""
+
+    __slots__ = ()
+
+    def __init__(self, shared: TenantSeries, tenant: Tenant) -> None:
+        self._store = shared._store
+        self.tenant = tenant
+        self.labels = shared.labels
+        self.statements = shared.statements
+        self.pools = shared.pools
+
+
+MAX_DATABASES = 100_000
+"""Databases whose project is remembered; beyond them it is asked for each time."""

@@ -1,0 +1,68 @@
+"""Tenant attributes on every span that is started for a tenant."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+from otel_dynabase import faults
+from otel_dynabase.events import identity
+from otel_dynabase.tenant import current_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import Span
+    from opentelemetry.trace import TracerProvider as ApiTracerProvider
+
+    from otel_dynabase.directory import Directory
+
+
+class TenantSpanProcessor(SpanProcessor):
+    """Names the current task's tenant on each span when it starts."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self.active = True
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  # SDK's signature
+        """Add project, plan and tier."""
+        try:
+            project = current_project()
+            if project is not None and self.active:
+                span.set_attributes(identity(self._directory.get(project)))
+        except Exception:
+            faults.ignore("naming a tenant on a span")
+
+
+class SpanNaming:
+    """Gives the processor to tracer providers: to those that exist, and to those still to come."""
+
+    def __init__(self, processor: TenantSpanProcessor) -> None:
+        self._processor = processor
+        self._joined: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
+
+    def join(self, provider: ApiTracerProvider) -> None:
+        """Add the processor to a provider of the SDK's, once."""
+        if isinstance(provider, TracerProvider) and provider not in self._joined:
+            self._joined.add(provider)
+            provider.add_span_processor(self._processor)
+
+    def stop(self) -> None:
+        """Name no more spans; the SDK has no way of taking a processor back."""
+        self._processor.active = False
+
+    def on_creation(self, original: Callable[..., None]) -> Callable[..., None]:
+        """Wrap a provider's constructor, so that the processor is there from the beginning."""
+
+        def __init__(provider: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # replaces that method
+            original(provider, *args, **kwargs)
+            try:
+                self.join(provider)
+            except Exception:
+                faults.ignore("joining a tracer provider")
+
+        return __init__

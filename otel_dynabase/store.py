@@ -1,0 +1,209 @@
+"""Accumulators: plain numbers behind a key, updated on the application's path and read by the producer.
+
+A caller looks its accumulator up once and keeps it. An update is a few arithmetic operations under a lock of the
+accumulator's own, so that totals are exact under threads and no reader ever holds up more than one series.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from opentelemetry import trace
+
+from otel_dynabase import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from otel_dynabase.catalog.kinds import Counter, Histogram, Key, Metric
+
+    Observer = Callable[[], Iterable[tuple[Metric, Key, float]]]
+
+EXEMPLAR_AGE = 5.0
+"""Seconds that a bucket keeps its exemplar before the next sampled measurement may replace it."""
+
+
+class Exemplar(NamedTuple):
+    """A measurement taken inside a sampled span."""
+
+    value: float
+    time_ns: int
+    trace_id: int
+    span_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SumPoint:
+    """A counter's total since `start_ns`."""
+
+    start_ns: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramPoint:
+    """A histogram since `start_ns`: `counts` has one place more than the metric has buckets."""
+
+    start_ns: int
+    counts: tuple[int, ...]
+    total: float
+    exemplars: tuple[Exemplar, ...]
+
+
+class Sum:
+    """One counter series."""
+
+    __slots__ = ("_lock", "_start_ns", "_value")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from zero, now."""
+        self._lock = threading.Lock()
+        self._start_ns = time.time_ns()
+        self._value: float = 0
+
+    def add(self, amount: float = 1) -> None:
+        """Add a non-negative amount."""
+        with self._lock:
+            self._value += amount
+
+    def point(self) -> SumPoint:
+        """Read the total."""
+        return SumPoint(self._start_ns, self._value)
+
+
+class Distribution:
+    """One histogram series."""
+
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_start_ns", "_total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.reset()
+
+    def reset(self) -> None:
+        """Start from zero, now."""
+        self._lock = threading.Lock()
+        self._start_ns = time.time_ns()
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._total: float = 0
+        self._exemplars: dict[int, tuple[float, Exemplar | None]] = {}
+
+    def record(self, value: float) -> None:
+        """Count one value."""
+        bucket = bisect_left(self._bounds, value)
+        with self._lock:
+            self._counts[bucket] += 1
+            self._total += value
+
+    def record_at(self, value: float, now: float) -> None:
+        """Count one value, and remember the sampled span that it was measured in; `now` is `time.perf_counter()`."""
+        bucket = bisect_left(self._bounds, value)
+        with self._lock:
+            self._counts[bucket] += 1
+            self._total += value
+        looked = self._exemplars.get(bucket)
+        if looked is None or now >= looked[0]:
+            self._exemplars[bucket] = _exemplar(value, now, looked)
+
+    def point(self) -> HistogramPoint:
+        """Read counts and total as of one moment."""
+        with self._lock:
+            counts, total = tuple(self._counts), self._total
+        kept = list(self._exemplars.values())
+        return HistogramPoint(self._start_ns, counts, total, tuple(e for _, e in kept if e is not None))
+
+
+def _exemplar(value: float, now: float, kept: tuple[float, Exemplar | None] | None) -> tuple[float, Exemplar | None]:
+    """Take the current span as a bucket's exemplar, if it is sampled; also say when to look again."""
+    context = trace.get_current_span().get_span_context()
+    if context.trace_flags.sampled and context.is_valid:
+        return now + EXEMPLAR_AGE, Exemplar(value, time.time_ns(), context.trace_id, context.span_id)
+    return now, kept[1] if kept else None
+
+
+class Budget:
+    """At most `limit` tenants have series of their own; admission is for the life of the process."""
+
+    def __init__(self, limit: int, folded: Sum) -> None:
+        self._limit = limit
+        self._folded = folded
+        self._admitted: set[str] = set()
+        self._lock = threading.Lock()
+
+    def admit(self, project_id: str) -> bool:
+        """Say whether a project may have series of its own; the first `limit` that ask may."""
+        with self._lock:
+            if project_id in self._admitted:
+                return True
+            if len(self._admitted) < self._limit:
+                self._admitted.add(project_id)
+                return True
+        self._folded.add()
+        return False
+
+
+class Store:
+    """All series of this process."""
+
+    def __init__(self) -> None:
+        self._families: dict[Metric, dict[Key, Sum | Distribution]] = {}
+        self._observers: list[Observer] = []
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def sum(self, metric: Counter, key: Key = ()) -> Sum:
+        """Find or make a counter series; `key` has the values of `metric.key` in their order."""
+        found = self._families.get(metric, {}).get(key)
+        return cast("Sum", found or self._add(metric, key, Sum))
+
+    def distribution(self, metric: Histogram, key: Key = ()) -> Distribution:
+        """Find or make a histogram series; `key` has the values of `metric.key` in their order."""
+        found = self._families.get(metric, {}).get(key)
+        return cast("Distribution", found or self._add(metric, key, lambda: Distribution(metric.buckets)))
+
+    def _add(self, metric: Metric, key: Key, make: Callable[[], Sum | Distribution]) -> Sum | Distribution:
+        if len(key) != len(metric.key):
+            raise ValueError(f"{metric.name} takes {[label.name for label in metric.key]}, not {key}")
+        with self._lock:
+            return self._families.setdefault(metric, {}).setdefault(key, make())
+
+    def observe(self, observer: Observer) -> None:
+        """Ask `observer` for current values at each collection, on the collecting thread; equal keys are added up."""
+        self._observers.append(observer)
+
+    def series(self) -> Iterator[tuple[Metric, Key, SumPoint | HistogramPoint]]:
+        """Read every counter and histogram series."""
+        for metric, family in list(self._families.items()):
+            for key, cell in list(family.items()):
+                yield metric, key, cell.point()
+
+    def observed(self) -> dict[Metric, dict[Key, float]]:
+        """Read every observed value now; an observer that fails is passed over and counted."""
+        values: dict[Metric, dict[Key, float]] = {}
+        for observer in list(self._observers):
+            try:
+                for metric, key, value in observer():
+                    family = values.setdefault(metric, {})
+                    family[key] = family.get(key, 0) + value
+            except Exception:
+                faults.ignore("observing pools")
+        return values
+
+    def __len__(self) -> int:
+        """Count the series."""
+        return sum(len(family) for family in list(self._families.values()))
+
+    def after_fork(self) -> None:
+        """Forget what the parent counted; bound series stay bound and start from zero."""
+        self._lock = threading.Lock()
+        for family in self._families.values():
+            for cell in family.values():
+                cell.reset()

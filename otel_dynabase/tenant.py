@@ -1,0 +1,174 @@
+"""Who this work is for: the tenant of the current task, of a request, of a pool; or nobody.
+
+The tenant of a task lives in a context variable of our own, so that nothing of it leaves the process; W3C baggage is
+written only where asked (`propagate=True`), and read only where its sender is trusted. Whatever the source, it names
+a project and nothing else: plan and tier come from the directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, Self
+
+from opentelemetry import baggage, context
+
+from otel_dynabase import faults
+from otel_dynabase.catalog.attributes import PROJECT, UNKNOWN
+from otel_dynabase.directory import valid_project_id
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from types import TracebackType
+
+    Scope = MutableMapping[str, Any]
+    AsgiApp = Callable[[Scope, Callable[..., Awaitable[Any]], Callable[..., Awaitable[None]]], Awaitable[None]]
+
+logger = logging.getLogger("otel_dynabase")
+
+_project: ContextVar[str | None] = ContextVar("otel_dynabase_project", default=None)
+_nobody: ContextVar[object] = ContextVar("otel_dynabase_nobody", default=None)
+
+trust_baggage = False
+"""Read `project_id` from incoming W3C baggage: OTEL_DYNABASE_TRUST_BAGGAGE."""
+
+_warned: set[str] = set()
+
+
+def current_project() -> str | None:
+    """Return the project that the current task works for, or None where nobody said."""
+    project = _project.get()
+    if project is None and trust_baggage:
+        return _from_baggage()
+    return project
+
+
+def _from_baggage() -> str | None:
+    claimed = baggage.get_baggage(PROJECT.name)
+    return _checked(claimed, "baggage") if claimed is not None else None
+
+
+def _checked(project_id: object, where: str) -> str:
+    """Return a usable project, or `unknown`; say so once for each place it came from."""
+    if isinstance(project_id, str) and valid_project_id(project_id):
+        return project_id
+    if where not in _warned:
+        _warned.add(where)
+        shown = repr(project_id)[:60] if not isinstance(project_id, str) else repr(project_id[:40])
+        logger.warning(
+            "otel-dynabase: %s in %s is not a project_id (text of 1 to 128 printable characters without spaces); "
+            "its work is measured as project_id=%r. Further ones are not logged.",
+            shown,
+            where,
+            UNKNOWN,
+        )
+    return UNKNOWN
+
+
+class tenant:  # noqa: N801  # reads as a statement: `with tenant("proj_1"):`
+    """Attribute the work inside to a project: `with tenant("proj_1"):` or `async with tenant("proj_1"):`.
+
+    `propagate=True` also puts the project into W3C baggage, which instrumented clients send to the services they call.
+    An unusable `project_id` gives one warning and counts as `unknown`; it never raises.
+    """
+
+    __slots__ = ("_baggage", "_project_id", "_propagate", "_token")
+
+    def __init__(self, project_id: str, *, propagate: bool = False) -> None:
+        self._project_id = project_id
+        self._propagate = propagate
+        self._token: Token[str | None] | None = None
+        self._baggage: Token[context.Context] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            project = _checked(self._project_id, "tenant()")
+            self._token = _project.set(project)
+            if self._propagate:
+                self._baggage = context.attach(baggage.set_baggage(PROJECT.name, project))
+        except Exception:
+            faults.ignore("entering a tenant")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if self._baggage is not None:
+                context.detach(self._baggage)
+            if self._token is not None:
+                _project.reset(self._token)
+        except ValueError:
+            pass  # left in another context than entered (an async generator closed late): that context is gone anyway
+        except Exception:
+            faults.ignore("leaving a tenant")
+        self._token = self._baggage = None
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+
+class TenantMiddleware:
+    """ASGI middleware: attribute each request to the project that `project_of(scope)` names, if it names one.
+
+    Wrap it around the application inside whatever authenticates the caller; `project_of` must return what that has
+    verified, never what the caller claims.
+    """
+
+    def __init__(self, app: AsgiApp, project_of: Callable[[Scope], str | None]) -> None:
+        self._app = app
+        self._project_of = project_of
+
+    async def __call__(
+        self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[None]]
+    ) -> None:
+        """Serve one request as its tenant."""
+        project = None
+        try:
+            if scope["type"] in {"http", "websocket"}:
+                project = self._project_of(scope)
+        except Exception:
+            faults.ignore("asking a request for its project")
+        if project is None:
+            await self._app(scope, receive, send)
+            return
+        with tenant(project):
+            await self._app(scope, receive, send)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Mark everything inside, tasks started there included, as nobody's work: nothing is measured."""
+    token = _nobody.set(True)
+    try:
+        yield
+    finally:
+        _nobody.reset(token)
+
+
+def mark_internal() -> Token[object]:
+    """Mark what the driver does from here to `unmark` as its own work."""
+    return _nobody.set(True)
+
+
+def mark_callback() -> Token[object]:
+    """Mark a callback of the application's that prepares a connection; tasks that it starts are not marked."""
+    return _nobody.set(asyncio.current_task())
+
+
+def unmark(token: Token[object]) -> None:
+    """End what `mark_internal` or `mark_callback` began."""
+    _nobody.reset(token)
+
+
+def is_internal() -> bool:
+    """Say whether the current task is at work for nobody: a driver's upkeep, or our own directory."""
+    mark = _nobody.get()
+    return mark is not None and (mark is True or mark is asyncio.current_task())
