@@ -1,0 +1,1 @@
+"""Runnable examples: the embedded stack, and applications that use it."""

@@ -1,0 +1,125 @@
+"""The cache of built programs: rebuilt when a pin changes, never otherwise, never half, never twice at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from examples.stack import build
+from examples.stack.process import StartError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "otel-dynabase"
+
+
+def program(make, key="k"):
+    return build.Program("tool", "building a tool", key, make)
+
+
+def make_tool(directory, _progress):
+    assert list(directory.iterdir()) == []
+    (directory / "tool").write_text("#!/bin/sh\necho built\n")
+    return directory / "tool"
+
+
+def test_programs_are_kept_outside_the_checkout(cache):
+    for built in build.programs():
+        assert built.path.is_relative_to(cache)
+        assert not built.path.is_relative_to(ROOT)
+
+
+def test_without_a_setting_the_cache_is_in_the_home_directory(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert build.cache() == tmp_path / ".cache" / "otel-dynabase"
+
+
+def test_the_collectors_key_changes_with_its_manifest_and_with_nothing_else(monkeypatch, tmp_path):
+    before = build.collector().key
+    assert build.collector().key == before
+    manifest = tmp_path / "builder.yaml"
+    manifest.write_text("# another comment\n" + build.MANIFEST.read_text())
+    monkeypatch.setattr(build, "MANIFEST", manifest)
+    assert build.collector().key == before
+    manifest.write_text(manifest.read_text().replace("otlpreceiver v0.161.0", "otlpreceiver v0.162.0"))
+    assert build.collector().key != before
+
+
+def test_each_pin_has_a_part_in_the_key(monkeypatch):
+    collector, prometheus, promtool = (built.key for built in build.programs())
+    assert prometheus != promtool
+    monkeypatch.setattr(build, "BUILDER", build.BUILDER + "1")
+    monkeypatch.setattr(build, "PROMETHEUS", build.PROMETHEUS + "1")
+    assert not {collector, prometheus, promtool} & {built.key for built in build.programs()}
+
+
+def test_parts_of_a_key_do_not_run_into_each_other():
+    assert build.key(b"ab", b"c") != build.key(b"a", b"bc")
+
+
+def test_it_is_built_once_and_runs(capfd):
+    built = program(make_tool).ensure()
+    assert subprocess.run([built], capture_output=True, text=True, check=True).stdout == "built\n"
+    told = capfd.readouterr().err
+    assert "building a tool …" in told
+    assert f"MB at {built}" in told
+
+    def never(_directory, _progress):
+        raise AssertionError
+
+    assert program(never).ensure() == built
+    assert capfd.readouterr().err == ""
+
+
+def test_a_failed_build_leaves_nothing_and_is_tried_again(cache):
+    def fail(directory, _progress):
+        (directory / "tool").touch()
+        raise StartError("no compiler")
+
+    with pytest.raises(StartError, match="no compiler"):
+        program(fail).ensure()
+    assert list((cache / "bin").iterdir()) == []
+    assert program(make_tool).ensure().exists()
+
+
+def test_two_processes_build_once(tmp_path):
+    script = textwrap.dedent(
+        """
+        import os, pathlib, sys, time
+        from examples.stack import build
+        def make(directory, _progress):
+            with open(sys.argv[1], "a") as log:
+                log.write(f"{os.getpid()}\\n")
+            time.sleep(0.5)
+            (directory / "tool").touch()
+            return directory / "tool"
+        print(build.Program("tool", "building a tool", "k", make).ensure())
+        """
+    )
+    log = tmp_path / "builds"
+    command = [sys.executable, "-c", script, str(log)]
+    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    paths = {process.communicate()[0].strip() for process in both}
+    assert len(paths) == 1
+    assert len(log.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "good"), [("go1.26.8", True), ("go1.27.3", True), ("go1.26.6", False), ("", False)]
+)
+def test_an_old_go_is_not_used(monkeypatch, tmp_path, version, good):
+    go = tmp_path / "go"
+    go.write_text(f"#!/bin/sh\necho {version}\n")
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    assert build.find_go() == (go if good else None)

@@ -1,0 +1,369 @@
+"""`otelcol-config.yaml` in real life: OTLP from the SDK's exporters in, Prometheus and ClickHouse out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import uuid
+
+import httpx
+import pytest
+from opentelemetry import context, trace
+from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.metrics import Observation
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AggregationTemporality,
+    Metric,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource as PbResource
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from examples.stack import build
+from examples.stack.collector import CONFIG, Collector
+from examples.stack.process import ROOT
+from examples.stack.stack import Stack
+
+pytestmark = pytest.mark.end_to_end
+
+TENANTS = {"free1": "free", "free2": "free", "free3": "free", "start1": "starter", "pro1": "pro", "pro2": "pro"}
+BUCKETS = [0.1, 0.5, 1.0]
+NEVER = 3_600_000  # ms: the reader exports when it is flushed
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with Stack(tmp_path_factory.mktemp("stack"), environ={}) as running:
+        yield running
+
+
+def until(read, wanted=bool, timeout=30.0):
+    """Call `read` until its result is as wanted, or fail showing the last one."""
+    deadline = time.monotonic() + timeout
+    while not wanted(result := read()):
+        assert time.monotonic() < deadline, f"still {result!r}"
+        time.sleep(0.05)
+    return result
+
+
+def labels_of(project, plan):
+    return {"project_id": project, "plan": plan, "tier": "WARM"}
+
+
+class Process:
+    """One instrumented process: its own instance, and every kind of instrument."""
+
+    def __init__(self, service, exporter):
+        resource = Resource.create({"service.name": service, "service.instance.id": str(uuid.uuid4())})
+        self.instance = resource.attributes["service.instance.id"]
+        self.provider = MeterProvider([PeriodicExportingMetricReader(exporter, NEVER)], resource)
+        meter = self.provider.get_meter("otel_dynabase")
+        self.hits = meter.create_counter("tenant.limit.hits", "{hit}")
+        self.active = meter.create_up_down_counter("db.active_connections", "{connection}")
+        self.duration = meter.create_histogram("db.query.duration", "s", explicit_bucket_boundaries_advisory=BUCKETS)
+        meter.create_observable_gauge("circuit_breaker.state", [self._observe({"free2": 2, "pro1": 1})])
+        meter.create_observable_gauge("tenant.memory.usage", [self._observe(dict.fromkeys(TENANTS, 100))], "By")
+
+    @staticmethod
+    def _observe(values):
+        return lambda _options: [
+            Observation(values.get(project, 0), labels_of(project, plan)) for project, plan in TENANTS.items()
+        ]
+
+    def work(self):
+        for number, (project, plan) in enumerate(TENANTS.items(), 1):
+            labels = labels_of(project, plan)
+            self.hits.add(number, labels)
+            self.active.add(2, labels)
+            self.duration.record(0.05, labels)
+            self.duration.record(0.7, labels)
+        # a series born and exported within one millisecond has no room for a zero before it in Prometheus
+        began = time.time_ns()
+        until(lambda: time.time_ns() - began > 2_000_000)
+
+
+def grpc_metrics(collector):
+    return OTLPMetricExporter(endpoint=collector.otlp_grpc, insecure=True)
+
+
+@pytest.fixture(scope="module")
+def folded(stack):
+    """Two processes' worth of metrics, exported twice, in Prometheus; and the trace that was current meanwhile."""
+    http = HttpMetricExporter(f"{stack.collector.otlp_http}/v1/metrics")
+    processes = [Process("app", grpc_metrics(stack.collector)), Process("app", http)]
+    span = trace.NonRecordingSpan(
+        trace.SpanContext(uuid.uuid4().int, 1, is_remote=False, trace_flags=trace.TraceFlags(1))
+    )
+    for _ in range(2):
+        token = context.attach(trace.set_span_in_context(span))
+        for process in processes:
+            process.work()
+        context.detach(token)
+        for process in processes:
+            assert process.provider.force_flush()
+    until(
+        lambda: stack.prometheus.query('sum(tenant_limit_hits_total{job="app"})'),
+        lambda got: got and got[0].value == 84,
+    )
+    yield processes, span.get_span_context()
+    for process in processes:
+        process.provider.shutdown()
+
+
+def by(stack, promql, *labels):
+    return {
+        tuple(sample.labels.get(label) for label in labels): sample.value for sample in stack.prometheus.query(promql)
+    }
+
+
+def test_folded_plans_have_one_series_a_process_and_the_others_keep_theirs(stack, folded):
+    processes, _ = folded
+    got = by(stack, 'tenant_limit_hits_total{job="app"}', "instance", "plan", "project_id")
+    assert got == {
+        (process.instance, plan, project): value
+        for process in processes
+        for plan, project, value in [
+            ("free", "_other", 2 * (1 + 2 + 3)), ("starter", "start1", 8), ("pro", "pro1", 10), ("pro", "pro2", 12),
+        ]
+    }  # fmt: skip
+
+
+def test_counters_are_born_at_zero(stack, folded):
+    lowest = by(stack, 'min_over_time(tenant_limit_hits_total{job="app"}[10m])', "instance", "project_id")
+    assert set(lowest.values()) == {0}
+
+
+def test_histograms_fold_exactly_with_their_exemplars(stack, folded):
+    """Three tenants record 0.05 and 0.7 twice, in each of two processes."""
+    _, span = folded
+    which = '{job="app", project_id="_other"}'
+    edges = by(stack, f"sum by (le) (db_query_duration_seconds_bucket{which})", "le")
+    assert edges == {("0.1",): 12, ("0.5",): 12, ("1",): 24, ("+Inf",): 24}
+    assert by(stack, f"sum(db_query_duration_seconds_count{which})") == {(): 24}
+    assert by(stack, f"sum(db_query_duration_seconds_sum{which})")[()] == pytest.approx(12 * 0.75)
+    now = time.time()
+    found = stack.prometheus.exemplars(f"db_query_duration_seconds_bucket{which}", now - 600, now + 60)
+    traces = {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
+    assert traces == {trace.format_trace_id(span.trace_id)}
+
+
+def test_current_values_fold_by_sum_and_states_by_the_worst(stack, folded):
+    active = by(stack, 'sum by (project_id) (db_active_connections{job="app"})', "project_id")
+    assert active == {("_other",): 24, ("start1",): 8, ("pro1",): 8, ("pro2",): 8}
+    memory = by(stack, 'max by (project_id) (tenant_memory_usage_bytes{job="app"})', "project_id")
+    assert memory == {("_other",): 300, ("start1",): 100, ("pro1",): 100, ("pro2",): 100}
+    state = by(stack, 'max by (project_id) (circuit_breaker_state{job="app"})', "project_id")
+    assert state == {("_other",): 2, ("start1",): 0, ("pro1",): 1, ("pro2",): 0}
+
+
+def test_a_folded_tenants_stale_marker_does_not_wipe_the_sum(stack):
+    """An SDK cannot be made to send one, so the request is written by hand."""
+    now = time.time_ns()
+
+    def point(project, plan, value, **more):
+        attributes = [
+            KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in labels_of(project, plan).items()
+        ]
+        attributes.append(
+            KeyValue(key="db.client.connection.pool.name", value=AnyValue(string_value=f"pool of {project}"))
+        )
+        return NumberDataPoint(attributes=attributes, time_unix_nano=now, as_int=value, **more)
+
+    points = [
+        point("free1", "free", 5), point("free2", "free", 0, flags=1), point("free3", "free", 7),
+        point("pro1", "pro", 0, flags=1), point("pro2", "pro", 9),
+    ]  # fmt: skip
+    total = Sum(data_points=points, aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE)
+    metric = Metric(name="db.client.connection.count", sum=total)
+    service = KeyValue(key="service.name", value=AnyValue(string_value="by-hand"))
+    resource = ResourceMetrics(
+        resource=PbResource(attributes=[service]), scope_metrics=[ScopeMetrics(metrics=[metric])]
+    )
+    request = ExportMetricsServiceRequest(resource_metrics=[resource])
+    url = f"{stack.collector.otlp_http}/v1/metrics"
+    headers = {"Content-Type": "application/x-protobuf"}
+    httpx.post(url, content=request.SerializeToString(), headers=headers, trust_env=False).raise_for_status()
+    labels = ("project_id", "db_client_connection_pool_name")
+    assert until(lambda: by(stack, 'db_client_connection_count{job="by-hand"}', *labels)) == {
+        ("_other", "_other"): 12,
+        ("pro2", "pool of pro2"): 9,
+    }
+
+
+def test_the_plans_to_fold_are_a_setting(stack, tmp_path):
+    stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
+    with Collector(tmp_path, **stores, env={"OTELCOL_FOLD_PLANS": "free|starter"}) as collector:
+        process = Process("other-app", grpc_metrics(collector))
+        process.work()
+        process.provider.shutdown()
+        read = lambda: by(stack, 'tenant_limit_hits_total{job="other-app"}', "plan", "project_id")  # noqa: E731
+        assert until(read) == {
+            ("free", "_other"): 6,
+            ("starter", "_other"): 4,
+            ("pro", "pro1"): 5,
+            ("pro", "pro2"): 6,
+        }
+
+
+def test_prometheus_scrapes_the_collector(stack):
+    until(lambda: stack.prometheus.query("otelcol_exporter_sent_metric_points"))
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+class Events:
+    """What an instrumented process sends as log records."""
+
+    def __init__(self, collector):
+        self._provider = LoggerProvider(Resource.create({"service.name": "app", "service.instance.id": "i-1"}))
+        exporter = OTLPLogExporter(endpoint=collector.otlp_grpc, insecure=True)
+        self._provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+
+    def send(self, project, *, scope="otel_dynabase", name="limit_hit", event_id=None, timestamp=None, body=None):
+        attributes = {
+            "event_id": str(event_id or uuid.uuid4()), "event_seq": 1, "project_id": project, "plan": "pro",
+            "limit_type": "max_pool_size", "hit_count": 3,
+        }  # fmt: skip
+        record = LogRecord(timestamp=timestamp or time.time_ns(), event_name=name, attributes=attributes, body=body)
+        self._provider.get_logger(scope).emit(record)
+
+
+@pytest.fixture
+def events(stack):
+    return Events(stack.collector)
+
+
+def stored(stack, project):
+    columns = "event_type, event_seq, plan, limit_type, hit_count, service_instance_id"
+    return stack.clickhouse.rows(
+        f"SELECT {columns} FROM tier_events FINAL WHERE project_id = {{project:String}}", project=project
+    )
+
+
+AS_SENT = {
+    "event_type": "limit_hit", "event_seq": 1, "plan": "pro", "limit_type": "max_pool_size", "hit_count": 3,
+    "service_instance_id": "i-1",
+}  # fmt: skip
+
+
+def filtered(stack):
+    return sum(stack.collector.metrics("otelcol_processor_filter_logs_filtered").values())
+
+
+def test_events_are_stored_and_other_logs_are_not(stack, events):
+    events.send("mixed", name=None)
+    events.send("mixed", scope="somebody.else")
+    events.send("mixed")
+    assert until(lambda: stored(stack, "mixed")) == [AS_SENT]
+    assert until(lambda: filtered(stack)) == 2
+
+
+def test_requests_may_be_larger_than_grpcs_default(stack, events):
+    before = filtered(stack)
+    events.send("big", scope="somebody.else", body="x" * 6_000_000)
+    assert until(lambda: filtered(stack) - before) == 1
+
+
+def test_an_event_sent_twice_counts_once(stack, events):
+    event_id, timestamp = uuid.uuid4(), time.time_ns()
+    events.send("retried", event_id=event_id, timestamp=timestamp)
+    until(lambda: stored(stack, "retried"))
+    events.send("retried", event_id=event_id, timestamp=timestamp)
+    events.send("after")
+    until(lambda: stored(stack, "after"))
+    assert stored(stack, "retried") == [AS_SENT]
+
+
+def test_events_survive_both_a_dead_store_and_a_dead_collector(stack, events):
+    stack.clickhouse.kill()
+    for _ in range(5):
+        events.send("survivor")
+    stack.collector.kill()
+    stack.clickhouse.start()
+    stack.collector.start()
+    assert until(lambda: stored(stack, "survivor"), lambda rows: len(rows) == 5) == [AS_SENT] * 5
+
+
+def test_a_collector_that_started_before_its_store_names_the_events_all_the_same(stack):
+    """Then the exporter leaves the EventName column out of every INSERT, until it is restarted."""
+    stack.clickhouse.stop()
+    stack.collector.restart()
+    Events(stack.collector).send("early")
+    stack.clickhouse.start()
+    assert until(lambda: stored(stack, "early")) == [AS_SENT]
+    stack.collector.restart()
+
+
+def test_metrics_wait_for_prometheus(stack):
+    stack.prometheus.kill()
+    process = Process("patient-app", grpc_metrics(stack.collector))
+    process.work()
+    process.provider.shutdown()
+    stack.prometheus.start()
+    read = lambda: by(stack, 'sum(tenant_limit_hits_total{job="patient-app"})')  # noqa: E731
+    assert until(read) == {(): 21}
+
+
+def test_traces_are_taken(stack):
+    provider = TracerProvider()
+    exporter = OTLPSpanExporter(f"{stack.collector.otlp_http}/v1/traces")
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("app").start_as_current_span("query"):
+        pass
+    provider.shutdown()
+    accepted = lambda: sum(stack.collector.metrics("otelcol_receiver_accepted_spans").values())  # noqa: E731
+    assert until(accepted) == 1
+
+
+# --- the configuration files ------------------------------------------------------------------------------------------
+
+
+def test_the_configuration_is_valid_without_any_variable():
+    done = subprocess.run(
+        [build.collector().ensure(), "validate", "--config", CONFIG],
+        env={"PATH": os.defpath}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_secure_variant_asks_for_a_token(stack, tmp_path, monkeypatch):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests lets them win over the exporter's own certificate
+        monkeypatch.delenv(name, raising=False)
+    certificate, key, tokens = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "tokens"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", certificate, *subject],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tokens.write_text("s3cret\n")
+    env = {"OTELCOL_TLS_CERT": str(certificate), "OTELCOL_TLS_KEY": str(key), "OTELCOL_TOKENS_FILE": str(tokens)}
+    stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
+    config = [CONFIG, ROOT / "collector" / "secure.yaml"]
+    with Collector(tmp_path / "collector", **stores, config=config, env=env) as collector:
+        url = f"{collector.otlp_http.replace('http:', 'https:')}/v1/metrics"
+        stranger = HttpMetricExporter(url, certificate_file=str(certificate))
+        known = HttpMetricExporter(url, certificate_file=str(certificate), headers={"authorization": "Bearer s3cret"})
+        for service, exporter in (("stranger", stranger), ("known", known)):
+            process = Process(service, exporter)
+            process.work()
+            process.provider.shutdown()
+        assert until(lambda: by(stack, 'sum by (job) (tenant_limit_hits_total{job=~"stranger|known"})', "job")) == {
+            ("known",): 21
+        }
