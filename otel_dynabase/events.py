@@ -142,6 +142,10 @@ class EventLog:
                 self._capacity,
             )
 
+    def has_provider(self) -> bool:
+        """Say whether there is an SDK to send events with by now."""
+        return isinstance(self._provider or get_logger_provider(), SdkLoggerProvider)
+
     def flush(self) -> float:
         """Emit what is due; the background thread's job. Return the seconds until there may be something to do."""
         provider = self._provider or get_logger_provider()
@@ -247,28 +251,35 @@ def mark_span(event: Event, attributes: Mapping[str, Any]) -> None:
         span.add_event(event.name, {name: value for name, value in attributes.items() if value is not None})
 
 
-def watch_export(log: EventLog) -> Callable[..., Any]:
-    """Make the wrapper of an OTLP log exporter's `export(batch)` that tells `log` what became of its records."""
+def watch_export(log: EventLog) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make the patch of an OTLP log exporter's `export(batch)` that tells `log` what became of its records."""
 
-    def export(wrapped: Callable[..., Any], _exporter: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        ours: list[str] = []
-        try:
-            log.exporting()
-            ours = _ours(args[0] if args else kwargs["batch"])
-        except Exception:
-            faults.ignore("reading an export")
-        accepted = False
-        try:
-            result = wrapped(*args, **kwargs)
-            accepted = getattr(result, "name", None) == "SUCCESS"
-        finally:
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def export(exporter: Any, batch: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+            ours = _exporting(log, batch)
+            accepted = False
             try:
-                log.exported(ours, accepted=accepted)
-            except Exception:
-                faults.ignore("accounting for an export")
-        return result
+                result = original(exporter, batch, *args, **kwargs)
+                accepted = getattr(result, "name", None) == "SUCCESS"
+            finally:
+                try:
+                    log.exported(ours, accepted=accepted)
+                except Exception:
+                    faults.ignore("accounting for an export")
+            return result
 
-    return export
+        return export
+
+    return wrap
+
+
+def _exporting(log: EventLog, batch: Iterable[Any]) -> list[str]:
+    try:
+        log.exporting()
+        return _ours(batch)
+    except Exception:
+        faults.ignore("reading an export")
+        return []
 
 
 def _ours(batch: Iterable[Any]) -> list[str]:

@@ -20,6 +20,13 @@ strict = False
 _lock = threading.Lock()
 
 
+def after_fork() -> None:
+    """Take a lock that no thread of the parent's holds, and count from zero."""
+    global _lock  # noqa: PLW0603  # one for the process
+    _lock = threading.Lock()
+    counts.clear()
+
+
 def ignore(place: str) -> None:
     """Account for the exception that is being handled: count it, and log the first one of each place."""
     if strict:

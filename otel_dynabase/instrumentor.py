@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import threading
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,12 @@ EXPORTERS = (
 """Where OTLP log exporters live; their `OTLPLogExporter.export` says whether events arrived."""
 
 
+FIRST_LOOK = 1.0
+"""Seconds that instrumenting waits for the directory at most: a file is there at once, a server may be down."""
+LAST_JOB = 1.0
+"""Seconds that the end of the process waits for a background job under way."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Do something that neither we nor any other instrumentation measures."""
@@ -65,11 +72,12 @@ class Runtime:
         self.events = EventLog(
             self.store, provider=logger_provider, capacity=config.event_queue, wake=self._background.wake
         )
+        self._budget = Budget(config.max_tenants, self.store.sum(SELF_FOLDED))
         self.probes = Probes(
             self.store,
             self.events,
             self.directory,
-            Budget(config.max_tenants, self.store.sum(SELF_FOLDED)),
+            self._budget,
             window=config.event_window,
             wake=self._background.wake,
         )
@@ -78,28 +86,24 @@ class Runtime:
         self._bridge = Bridge(self._producer, meter_provider)
         self._spans = SpanNaming(TenantSpanProcessor(self.directory))
         self._patches = Patches()
+        self._directory_read = threading.Event()
+        self._provider_seen = False
         self._stopped = False
 
     def start(self) -> None:
         """Put everything in force; a library that cannot be patched is said and left alone."""
         tenant.trust_baggage = self._config.trust_baggage
-        self.directory.refresh()
-        self._patch("OpenTelemetry SDK", self._sdk_patches())
+        _patch(self._patches, "OpenTelemetry SDK", self._sdk_patches())
         self._bridge.connect()
         self._spans.join(self._tracer_provider or trace.get_tracer_provider())
         for module in EXPORTERS:
             wrapt.register_post_import_hook(self._watch_exporter, module)
         for library, table in adapters.tables(self.probes):
-            self._patch(library, table)
+            _patch(self._patches, library, table)
         self._background.start()
+        self._directory_read.wait(FIRST_LOOK)
         atexit.register(self.close)
         _forked.add(self)
-
-    def _patch(self, what: str, table: tuple[Patch, ...]) -> None:
-        try:
-            self._patches.apply(table)
-        except Exception:
-            logger.warning("otel-dynabase: %s cannot be instrumented and is left alone", what, exc_info=True)
 
     def _sdk_patches(self) -> tuple[Patch, ...]:
         table: tuple[Patch, ...] = (
@@ -121,16 +125,28 @@ class Runtime:
 
     def _watch_exporter(self, module: Any) -> None:
         if not self._stopped:
-            self._patch(module.__name__, (Patch(module.__name__, "OTLPLogExporter.export", watch_export(self.events)),))
+            _patch(
+                self._patches,
+                module.__name__,
+                (Patch(module.__name__, "OTLPLogExporter.export", watch_export(self.events)),),
+            )
 
     def _directory_changed(self) -> None:
         self.probes.tenants.refresh()
 
     def _refresh(self) -> float:
-        self.directory.refresh()
+        try:
+            self.directory.refresh()
+        finally:
+            self._directory_read.set()
         return self._config.directory_interval
 
     def _send(self) -> float:
+        if not self._provider_seen and self.events.has_provider():
+            # its own end of the process was registered after ours, and would come before it
+            self._provider_seen = True
+            atexit.unregister(self.close)
+            atexit.register(self.close)
         return min(self.probes.flush(), self.events.flush())
 
     def _observe(self) -> Iterator[tuple[Metric, Key, float]]:
@@ -144,6 +160,8 @@ class Runtime:
 
     def after_fork(self) -> None:
         """Start from zero in a child: what the parent measured, holds or has on the way is the parent's."""
+        faults.after_fork()
+        self._budget.after_fork()
         self.store.after_fork()
         self._producer.after_fork()
         self.events.after_fork()
@@ -156,7 +174,7 @@ class Runtime:
             return
         self._stopped = True
         atexit.unregister(self.close)
-        self._background.stop(self._config.shutdown_timeout)
+        self._background.stop(LAST_JOB)
         try:
             self.probes.flush(everything=True)
             self.events.close(self._config.shutdown_timeout)
@@ -186,6 +204,20 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _patch(patches: Patches, what: str, table: tuple[Patch, ...]) -> None:
+    """Put a table in force; a library that it does not fit is said and left alone."""
+    try:
+        patches.apply(table)
+    except Exception:
+        logger.warning("otel-dynabase: %s cannot be instrumented and is left alone", what, exc_info=True)
+
+
+def before_instrumentors() -> None:
+    """Prepare for other instrumentors: `opentelemetry-instrument` calls this before it loads any."""
+    for library, table in adapters.forerunners():
+        _patch(Patches(), library, table)
 
 
 class DynabaseInstrumentor(BaseInstrumentor):  # type: ignore[misc]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     Observer = Callable[[], Iterable[tuple[Metric, Key, float]]]
 
+exemplars = os.environ.get("OTEL_METRICS_EXEMPLAR_FILTER", "").strip().lower() != "always_off"
+"""Whether measurements inside sampled spans are kept as exemplars: the SDK's own variable, default `trace_based`."""
+
 EXEMPLAR_AGE = 5.0
 """Seconds that a bucket keeps its exemplar before the next sampled measurement may replace it."""
 
@@ -55,6 +58,14 @@ class HistogramPoint:
     exemplars: tuple[Exemplar, ...]
 
 
+def _start_ns() -> int:
+    """Return a start time for a series that begins now: a millisecond before its first measurement.
+
+    Prometheus makes a zero sample of it only if that comes before the first point, and counts in milliseconds.
+    """
+    return time.time_ns() - 1_000_000
+
+
 class Sum:
     """One counter series."""
 
@@ -66,7 +77,7 @@ class Sum:
     def reset(self) -> None:
         """Start from zero, now."""
         self._lock = threading.Lock()
-        self._start_ns = time.time_ns()
+        self._start_ns = _start_ns()
         self._value: float = 0
 
     def add(self, amount: float = 1) -> None:
@@ -91,7 +102,7 @@ class Distribution:
     def reset(self) -> None:
         """Start from zero, now."""
         self._lock = threading.Lock()
-        self._start_ns = time.time_ns()
+        self._start_ns = _start_ns()
         self._counts = [0] * (len(self._bounds) + 1)
         self._total: float = 0
         self._exemplars: dict[int, tuple[float, Exemplar | None]] = {}
@@ -124,7 +135,7 @@ class Distribution:
 def _exemplar(value: float, now: float, kept: tuple[float, Exemplar | None] | None) -> tuple[float, Exemplar | None]:
     """Take the current span as a bucket's exemplar, if it is sampled; also say when to look again."""
     context = trace.get_current_span().get_span_context()
-    if context.trace_flags.sampled and context.is_valid:
+    if exemplars and context.trace_flags.sampled and context.is_valid:
         return now + EXEMPLAR_AGE, Exemplar(value, time.time_ns(), context.trace_id, context.span_id)
     return now, kept[1] if kept else None
 
@@ -136,6 +147,10 @@ class Budget:
         self._limit = limit
         self._folded = folded
         self._admitted: set[str] = set()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Take a lock that no thread of the parent's holds; who was admitted stays so."""
         self._lock = threading.Lock()
 
     def admit(self, project_id: str) -> bool:
@@ -157,7 +172,6 @@ class Store:
         self._families: dict[Metric, dict[Key, Sum | Distribution]] = {}
         self._observers: list[Observer] = []
         self._lock = threading.Lock()
-        self._pid = os.getpid()
 
     def sum(self, metric: Counter, key: Key = ()) -> Sum:
         """Find or make a counter series; `key` has the values of `metric.key` in their order."""

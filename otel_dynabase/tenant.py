@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry import baggage, context
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 
 from otel_dynabase import faults
 from otel_dynabase.catalog.attributes import PROJECT, UNKNOWN
@@ -119,12 +120,13 @@ class TenantMiddleware:
     """ASGI middleware: attribute each request to the project that `project_of(scope)` names, if it names one.
 
     Wrap it around the application inside whatever authenticates the caller; `project_of` must return what that has
-    verified, never what the caller claims.
+    verified, never what the caller claims. Without `project_of`, the request's W3C baggage says it, where that is
+    trusted (OTEL_DYNABASE_TRUST_BAGGAGE).
     """
 
-    def __init__(self, app: AsgiApp, project_of: Callable[[Scope], str | None]) -> None:
+    def __init__(self, app: AsgiApp, project_of: Callable[[Scope], str | None] | None = None) -> None:
         self._app = app
-        self._project_of = project_of
+        self._project_of = project_of or _claimed
 
     async def __call__(
         self, scope: Scope, receive: Callable[..., Awaitable[Any]], send: Callable[..., Awaitable[None]]
@@ -141,6 +143,16 @@ class TenantMiddleware:
             return
         with tenant(project):
             await self._app(scope, receive, send)
+
+
+def _claimed(scope: Scope) -> str | None:
+    """Read a request's project from its W3C baggage, if the sender is trusted."""
+    if not trust_baggage:
+        return None
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    carried = W3CBaggagePropagator().extract(headers, context.Context())
+    claimed = baggage.get_baggage(PROJECT.name, carried)
+    return None if claimed is None else _checked(claimed, "baggage")
 
 
 @contextmanager
@@ -165,7 +177,8 @@ def mark_callback() -> Token[object]:
 
 def unmark(token: Token[object]) -> None:
     """End what `mark_internal` or `mark_callback` began."""
-    _nobody.reset(token)
+    with suppress(ValueError):  # closed late, in another context than it began in: that context is gone anyway
+        _nobody.reset(token)
 
 
 def is_internal() -> bool:

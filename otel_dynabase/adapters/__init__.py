@@ -21,6 +21,15 @@ def tables(probes: Probes) -> Iterator[tuple[str, tuple[Patch, ...]]]:
         from otel_dynabase.adapters import asyncpg  # noqa: PLC0415  # only where the library is installed
 
         yield "asyncpg", asyncpg.patches(probes)
+        yield from forerunners()
+
+
+def forerunners() -> Iterator[tuple[str, tuple[Patch, ...]]]:
+    """Return the tables that must be in force before other instrumentation is."""
+    if find_spec("asyncpg") is not None:
+        from otel_dynabase.adapters import official  # noqa: PLC0415  # only where the library is installed
+
+        yield "opentelemetry-instrumentation-asyncpg", official.PATCHES
 
 
 def bind_tenant(pool: Any, project_id: str) -> None:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from asyncpg.pool import Pool
+
 from otel_dynabase import faults
 from otel_dynabase.adapters.asyncpg_target import target_of
 from otel_dynabase.adapters.patches import Patch
@@ -111,8 +113,8 @@ def patches(probes: Probes) -> tuple[Patch, ...]:
 
 def bind(pool: Any, project_id: str) -> bool:
     """Say whose pool this is; False if it is none of asyncpg's."""
-    queue = getattr(pool, "_queue", None)
-    if queue is None or not type(pool).__module__.startswith("asyncpg"):
+    queue = pool._queue if isinstance(pool, Pool) else None
+    if queue is None:
         return False
     setattr(queue, PROJECT, project_id)
     probe = getattr(queue, PROBE, None)
@@ -227,7 +229,9 @@ class _Adapter:
         try:
             if pool._queue is None:
                 return None
-            return self._probe(pool).waiting(timeout, pool._queue.qsize())
+            wait = self._probe(pool).waiting(timeout, pool._queue.qsize())
+            self._probes.statements.tag_span(wait.series)
+            return wait
         except Exception:
             faults.ignore("beginning an acquire")
             return None

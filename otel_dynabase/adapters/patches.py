@@ -52,12 +52,13 @@ class Patches:
         self._applied: list[_Applied] = []
 
     def apply(self, table: Iterable[Patch]) -> None:
-        """Put every patch of a table in force; if one cannot be, none is, and the error says which."""
+        """Put every patch of a table in force; if one cannot be, none of it is, and the error says which."""
+        before = len(self._applied)
         try:
             for patch in table:
                 self._apply(patch)
         except Exception:
-            self.revert()
+            self._revert_to(before)
             raise
 
     def _apply(self, patch: Patch) -> None:
@@ -74,7 +75,10 @@ class Patches:
 
     def revert(self) -> None:
         """Give back the exact originals, newest first, beneath whatever others have wrapped around them since."""
-        while self._applied:
+        self._revert_to(0)
+
+    def _revert_to(self, count: int) -> None:
+        while len(self._applied) > count:
             applied = self._applied.pop()
             current = vars(applied.owner).get(applied.name)
             proxy, bottom = _bottom(current)

@@ -90,13 +90,15 @@ class Limits:
         key = (series.tenant.project_id, limit_type, action)
         with self._lock:
             burst = self._bursts.get(key)
+            first = burst is None
             if burst is None:
                 burst = self._bursts[key] = self._open(series, limit_type, action, pool_name)
-            else:
-                self._coalesced.add()
             burst.add(queue_depth, waited)
         mark_span(LIMIT_HIT, {"limit_type": limit_type, "action": action, "queue_depth": queue_depth})
-        self._wake()
+        if first:
+            self._wake()
+        else:
+            self._coalesced.add()
 
     @staticmethod
     def _open(series: TenantSeries, limit_type: str, action: str, pool_name: str | None) -> _Burst:

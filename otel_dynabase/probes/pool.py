@@ -53,9 +53,12 @@ class Wait:
 
     def turn(self) -> None:
         """Note that its turn has come: it holds a place in the pool, and may have to connect."""
-        if self.given is None:
-            self.given = perf_counter()
-            self._probe.queueing -= 1
+        try:
+            if self.given is None:
+                self.given = perf_counter()
+                self._probe.queueing -= 1
+        except Exception:
+            faults.ignore("noting a turn")
 
     def done(self) -> None:
         """Account for a connection that was given."""

@@ -11,6 +11,7 @@ from opentelemetry import trace
 from otel_dynabase import faults
 from otel_dynabase.catalog.attributes import OPERATION
 from otel_dynabase.catalog.metrics import ERRORS, OPERATION_DURATION
+from otel_dynabase.directory import NOBODY
 from otel_dynabase.events import identity
 from otel_dynabase.probes.failures import error_type, statement_timeout
 
@@ -27,6 +28,8 @@ SCANNED = 4096
 """Characters of a statement that are searched for its command."""
 CACHED = 2048
 """Statements whose command is remembered, by their text."""
+
+ONE_TENANT_KINDS = frozenset({trace.SpanKind.SERVER, trace.SpanKind.CONSUMER, trace.SpanKind.CLIENT})
 
 _ALIASES = {"START": "BEGIN", "END": "COMMIT", "ABORT": "ROLLBACK", "TABLE": "SELECT", "VALUES": "SELECT"}
 _TOKENS = re.compile(
@@ -136,7 +139,15 @@ class Statements:
 
     @staticmethod
     def tag_span(series: TenantSeries) -> None:
-        """Name the tenant on the current span, where it is recording and nobody has yet."""
+        """Name the tenant on the current span, if that is a request's or a call's and nobody has named one yet.
+
+        Other kinds of span may serve many tenants, such as a nightly job's; theirs come from `with tenant(…)`.
+        """
         span = trace.get_current_span()
-        if span.is_recording() and "project_id" not in (getattr(span, "attributes", None) or ()):
+        if (
+            span.is_recording()
+            and series.tenant is not NOBODY
+            and getattr(span, "kind", None) in ONE_TENANT_KINDS
+            and "project_id" not in (getattr(span, "attributes", None) or ())
+        ):
             span.set_attributes(identity(series.tenant))

@@ -123,18 +123,20 @@ class Tenants:
         """Return the project that a database belongs to, or None."""
         if database is None:
             return None
+        databases = self._databases  # the one of this moment: a refresh in between must not get a stale answer
         try:
-            return self._databases[database]
+            return databases[database]
         except KeyError:
             project = self._directory.project_of(database)
-            if len(self._databases) < MAX_DATABASES:
-                self._databases[database] = project
+            if len(databases) < MAX_DATABASES:
+                databases[database] = project
             return project
 
     def _bind(self, project_id: str) -> TenantSeries:
+        bound = self._named  # the one of this moment: a refresh in between must not get a stale answer
         tenant = NOBODY if project_id == NOBODY.project_id else self._directory.get(project_id)
         if tenant is NOBODY or self._budget.admit(project_id):
-            named = self._named[project_id] = TenantSeries(self.store, tenant, project_id)
+            named = bound[project_id] = TenantSeries(self.store, tenant, project_id)
             return named
         return _Folded(self._shared(tenant), tenant)
 

@@ -1,0 +1,71 @@
+# `make help` says what there is. Needs Python >= 3.11 and make; everything else installs itself.
+PYTHON ?= python3
+VENV := .venv
+OLDEST := .venv-oldest
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo up down test check format test-oldest conformance bench-overhead bench-soak
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+# --- setting up: once, and again only when what is pinned changes -----------------------------------------------------
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python >= 3.11 is needed, this is $$($(PYTHON) -V): run make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "== Python environment $(VENV) (about 1 minute, 1.3 GB)"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install -q -U 'pip>=25.1'
+	@$(RUN) -m pip install -q -e '.[asyncpg]' --group dev
+	@touch $@
+
+$(OLDEST)/.installed: pyproject.toml tests/oldest.txt
+	@echo "== Python environment $(OLDEST), with the oldest supported versions (about 1 minute, 1.3 GB)"
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install -q -U 'pip>=25.1'
+	@$(OLDEST)/bin/python -m pip install -q -e '.[asyncpg]' --group dev -c tests/oldest.txt
+	@touch $@
+
+setup: $(VENV)/.installed ## Make the Python environment
+
+build: setup ## Build the collector and Prometheus into the cache (about 6 minutes the first time)
+	@$(RUN) -m examples.stack build
+
+# --- the main job -----------------------------------------------------------------------------------------------------
+
+demo: build ## Run the main job on real parts and print what Prometheus and ClickHouse say of it
+	@$(RUN) -m examples.demo
+
+up: build ## Start the stack, leave it running, print its endpoints
+	@$(RUN) -m examples.stack up
+
+down: setup ## Stop what `make up` started
+	@$(RUN) -m examples.stack down
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+test: check build test-oldest ## Check everything: style, types, every test on real parts, oldest and newest versions
+	$(RUN) -m pytest
+
+check: setup ## Style, types, and that derived files are fresh
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+format: setup ## Put the code into its style
+	$(RUN) -m ruff check --fix
+	$(RUN) -m ruff format
+
+test-oldest: $(OLDEST)/.installed ## The tests of the package with the oldest supported versions
+	$(OLDEST)/bin/python -m pytest -q tests/unit tests/properties tests/integration --ignore-glob='*/test_stack_*'
+
+conformance: setup ## asyncpg's own test suite, with and without us: the same results
+	@$(RUN) -m tests.conformance.asyncpg_suite
+
+bench-overhead: setup ## What we add to a pooled query, beside what the official instrumentation adds
+	@$(RUN) -m benchmarks.overhead
+
+bench-soak: setup ## 100,000 tenants through one process: memory levels off
+	@$(RUN) -m benchmarks.soak

@@ -1,0 +1,33 @@
+"""`python -m otel_dynabase.render [--check] [FILE …]`: write derived blocks, or say which are stale."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from otel_dynabase.render import BLOCKS, rendered
+
+FILES = ("README.md", "docs/signals.md")
+
+
+def main() -> int:
+    """Render every file; return 1 if `--check` found a stale one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m otel_dynabase.render",
+        description=f"Write the derived blocks ({', '.join(BLOCKS)}) of documents.",
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a block is stale")
+    parser.add_argument("files", nargs="*", type=Path, default=[Path(name) for name in FILES], metavar="FILE")
+    arguments = parser.parse_args()
+    stale = [file for file in arguments.files if rendered(file.read_text()) != file.read_text()]
+    for file in stale:
+        if arguments.check:
+            print(f"{file} is stale: run python -m otel_dynabase.render", file=sys.stderr)  # noqa: T201  # a command
+        else:
+            file.write_text(rendered(file.read_text()))
+    return 1 if stale and arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
