@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 class Background:
     """Runs jobs on a thread of its own; each returns the seconds until it wants to run again, or infinity."""
 
-    def __init__(self, jobs: dict[str, Job], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, jobs: dict[str, Job], *, prompt: str | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._jobs = jobs
+        self._prompt = prompt
+        """The job that `wake` is for."""
         self._clock = clock
         self._due = dict.fromkeys(jobs, 0.0)
         self._wake = threading.Event()
@@ -34,7 +38,7 @@ class Background:
         self._thread.start()
 
     def wake(self) -> None:
-        """Have every job that sleeps without a date run soon; cheap enough for the application's path."""
+        """Have the prompt job run now; cheap enough for the application's path."""
         self._woken = True
         self._wake.set()
 
@@ -55,9 +59,9 @@ class Background:
     def _run(self) -> None:
         while not self._stopped:
             self._wake.clear()
-            if self._woken:
+            if self._woken and self._prompt is not None:
                 self._woken = False
-                self._due = {name: 0.0 if math.isinf(due) else due for name, due in self._due.items()}
+                self._due[self._prompt] = 0.0
             now = self._clock()
             for name, due in list(self._due.items()):
                 if due <= now:

@@ -177,6 +177,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Repeated limit hits of one tenant within it become one event with a count.",
     ),
     Setting("shutdown_timeout", seconds(0, 3600), 5.0, "Longest time that the process's end waits for the exporter."),
+    Setting(
+        "flush_on_sigterm",
+        BOOLEAN,
+        False,
+        "Send what is left when SIGTERM ends the process: for servers that then run no exit handlers (uvicorn).",
+    ),
 )
 
 
@@ -197,6 +203,7 @@ class Config:
     event_queue: int
     event_window: float
     shutdown_timeout: float
+    flush_on_sigterm: bool
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, /, **overrides: object) -> Config:

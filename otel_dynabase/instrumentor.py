@@ -5,13 +5,15 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
 import threading
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -68,7 +70,8 @@ class Runtime:
         self._tracer_provider = tracer_provider
         self.store = Store()
         self.directory = directory_of(config, quiet=quiet, on_change=self._directory_changed)
-        self._background = Background({"refreshing the directory": self._refresh, "sending events": self._send})
+        jobs = {"refreshing the directory": self._refresh, "sending events": self._send}
+        self._background = Background(jobs, prompt="sending events")
         self.events = EventLog(
             self.store, provider=logger_provider, capacity=config.event_queue, wake=self._background.wake
         )
@@ -88,6 +91,7 @@ class Runtime:
         self._patches = Patches()
         self._directory_read = threading.Event()
         self._provider_seen = False
+        self._on_sigterm: Callable[[int, Any], None] | None = None
         self._stopped = False
 
     def start(self) -> None:
@@ -103,6 +107,8 @@ class Runtime:
         self._background.start()
         self._directory_read.wait(FIRST_LOOK)
         atexit.register(self.close)
+        if self._config.flush_on_sigterm:
+            self._flush_on_sigterm()
         _forked.add(self)
 
     def _sdk_patches(self) -> tuple[Patch, ...]:
@@ -181,6 +187,33 @@ class Runtime:
         except Exception:
             faults.ignore("sending the last events")
 
+    def _flush_on_sigterm(self) -> None:
+        """Send what is left before SIGTERM ends the process, where nobody else handles it.
+
+        Some servers (uvicorn) end themselves by the signal's default action, after which no exit handler runs.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+            return
+
+        def on_sigterm(number: int, _frame: object) -> None:
+            # on another thread: this one may have been interrupted while it held one of the SDK's locks
+            flushing = threading.Thread(target=self._flush, daemon=True)
+            flushing.start()
+            flushing.join(self._config.shutdown_timeout)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+        signal.signal(signal.SIGTERM, on_sigterm)
+        self._on_sigterm = on_sigterm
+
+    def _flush(self) -> None:
+        self.close()
+        for provider in (get_logger_provider(), metrics.get_meter_provider(), trace.get_tracer_provider()):
+            flush = getattr(provider, "force_flush", None)
+            if flush is not None:
+                flush(int(self._config.shutdown_timeout * 1000))
+
     def stop(self) -> None:
         """Take everything back: callbacks, processors, and the exact originals of what was patched."""
         self.close()
@@ -188,6 +221,8 @@ class Runtime:
         self._bridge.disconnect()
         self._spans.stop()
         tenant.trust_baggage = False
+        if self._on_sigterm is not None and signal.getsignal(signal.SIGTERM) is self._on_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _forked.discard(self)
 
 
