@@ -142,10 +142,6 @@ class EventLog:
                 self._capacity,
             )
 
-    def has_provider(self) -> bool:
-        """Say whether there is an SDK to send events with by now."""
-        return isinstance(self._provider or get_logger_provider(), SdkLoggerProvider)
-
     def flush(self) -> float:
         """Emit what is due; the background thread's job. Return the seconds until there may be something to do."""
         provider = self._provider or get_logger_provider()
@@ -160,9 +156,9 @@ class EventLog:
             again = [record for record in self._ledger.values() if record.due and record.due <= now]
             for record in (*due, *again):
                 record.due = now + UNCLAIMED
-        if again and not self._exporter_seen:
-            self._settle(record.event_id for record in again)
-            again = []
+            if again and not self._exporter_seen:  # nobody will ever answer
+                self._settle(record.event_id for record in again)
+                again = []
         self._counts["retried"].add(len(again))
         log = provider.get_logger(SCOPE, __version__, SCHEMA_URL)
         for record in (*due, *again):
@@ -188,7 +184,9 @@ class EventLog:
         if not event_ids:
             return
         if accepted:
-            self._counts["acknowledged"].add(self._settle(event_ids))
+            with self._lock:
+                settled = self._settle(event_ids)
+            self._counts["acknowledged"].add(settled)
             if self._failures:
                 logger.info("otel-dynabase: events are accepted again")
             self._failures, self._full = 0, False
@@ -199,9 +197,8 @@ class EventLog:
                 "otel-dynabase: the collector did not accept %d events; they are kept and sent again", len(event_ids)
             )
         due = self._clock() + PAUSES[min(self._failures, len(PAUSES)) - 1]
-        for event_id in event_ids:
-            record = self._ledger.get(event_id)
-            if record is not None:
+        with self._lock:
+            for record in filter(None, map(self._ledger.get, event_ids)):
                 record.due = due
         self._wake()
 

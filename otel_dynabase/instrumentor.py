@@ -68,6 +68,7 @@ class Runtime:
     def __init__(self, config: Config, *, meter_provider: Any, tracer_provider: Any, logger_provider: Any) -> None:
         self._config = config
         self._tracer_provider = tracer_provider
+        self._logger_provider = logger_provider
         self.store = Store()
         self.directory = directory_of(config, quiet=quiet, on_change=self._directory_changed)
         jobs = {"refreshing the directory": self._refresh, "sending events": self._send}
@@ -90,7 +91,6 @@ class Runtime:
         self._spans = SpanNaming(TenantSpanProcessor(self.directory))
         self._patches = Patches()
         self._directory_read = threading.Event()
-        self._provider_seen = False
         self._on_sigterm: Callable[[int, Any], None] | None = None
         self._stopped = False
 
@@ -115,6 +115,8 @@ class Runtime:
         table: tuple[Patch, ...] = (
             Patch("opentelemetry.sdk.metrics.export", "MetricReader._set_collect_callback", self._on_reader),
         )
+        if self._logger_provider is None:
+            table += (Patch("opentelemetry.sdk._logs", "LoggerProvider.__init__", self._on_logger_provider),)
         if self._tracer_provider is None:
             table += (Patch("opentelemetry.sdk.trace", "TracerProvider.__init__", self._spans.on_creation),)
         return table
@@ -128,6 +130,16 @@ class Runtime:
             original(reader, func)
 
         return _set_collect_callback
+
+    def _on_logger_provider(self, original: Callable[..., None]) -> Callable[..., None]:
+        """Come before a new provider's own end of the process, whose exit handler is registered after ours."""
+
+        def __init__(provider: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807  # replaces that method
+            original(provider, *args, **kwargs)
+            atexit.unregister(self.close)
+            atexit.register(self.close)
+
+        return __init__
 
     def _watch_exporter(self, module: Any) -> None:
         if not self._stopped:
@@ -148,11 +160,6 @@ class Runtime:
         return self._config.directory_interval
 
     def _send(self) -> float:
-        if not self._provider_seen and self.events.has_provider():
-            # its own end of the process was registered after ours, and would come before it
-            self._provider_seen = True
-            atexit.unregister(self.close)
-            atexit.register(self.close)
         return min(self.probes.flush(), self.events.flush())
 
     def _observe(self) -> Iterator[tuple[Metric, Key, float]]:
@@ -218,6 +225,7 @@ class Runtime:
         """Take everything back: callbacks, processors, and the exact originals of what was patched."""
         self.close()
         self._patches.revert()
+        adapters.release()
         self._bridge.disconnect()
         self._spans.stop()
         tenant.trust_baggage = False
@@ -276,10 +284,10 @@ class DynabaseInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 kwargs.pop(passed, None)
             config = Config.load(None, **kwargs)
             if config.enabled:
-                runtime = Runtime(config, **providers)
-                runtime.start()
-                self.runtime = runtime
+                self.runtime = Runtime(config, **providers)
+                self.runtime.start()
         except Exception:
+            self._uninstrument()
             faults.ignore("instrumenting")
 
     def _uninstrument(self, **_kwargs: Any) -> None:

@@ -8,7 +8,6 @@ the reader prefers.
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 import weakref
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
     from otel_dynabase.catalog.kinds import Key, Metric
-    from otel_dynabase.store import Store
+    from otel_dynabase.store import Exemplar, Store
 
     Point = SumPoint | HistogramPoint
     Collect = Callable[..., sdk.MetricsData | None]
@@ -160,8 +159,18 @@ def _merged(points: list[HistogramPoint]) -> Point:
         min(point.start_ns for point in points),
         tuple(map(sum, zip(*(point.counts for point in points), strict=True))),
         sum(point.total for point in points),
-        tuple(exemplar for point in points for exemplar in point.exemplars),
+        _newest(point.exemplars for point in points),
     )
+
+
+def _newest(several: Iterable[Mapping[int, Exemplar]]) -> dict[int, Exemplar]:
+    """Keep each bucket's newest exemplar."""
+    newest: dict[int, Exemplar] = {}
+    for exemplars in several:
+        for bucket, exemplar in exemplars.items():
+            if bucket not in newest or exemplar.time_ns > newest[bucket].time_ns:
+                newest[bucket] = exemplar
+    return newest
 
 
 def _difference(point: Point, before: Point | None, when: int) -> Point | None:
@@ -171,7 +180,7 @@ def _difference(point: Point, before: Point | None, when: int) -> Point | None:
         return SumPoint(when, value) if value else None
     if isinstance(before, HistogramPoint):
         counts = tuple(a - b for a, b in zip(point.counts, before.counts, strict=True))
-        fresh = tuple(exemplar for exemplar in point.exemplars if exemplar.time_ns > when)
+        fresh = {bucket: exemplar for bucket, exemplar in point.exemplars.items() if exemplar.time_ns > when}
         point = HistogramPoint(when, counts, point.total - before.total, fresh)
     return point if any(point.counts) else None
 
@@ -194,7 +203,7 @@ def _histogram_point(metric: Histogram, key: Key, point: HistogramPoint, now: in
         explicit_bounds=metric.buckets,
         min=cast("float", None),
         max=cast("float", None),
-        exemplars=[SdkExemplar({}, e.value, e.time_ns, e.span_id, e.trace_id) for e in point.exemplars],
+        exemplars=[SdkExemplar({}, e.value, e.time_ns, e.span_id, e.trace_id) for e in point.exemplars.values()],
     )
 
 
@@ -204,7 +213,7 @@ class Bridge:
     def __init__(self, producer: Producer, provider: MeterProvider | None = None) -> None:
         self._producer = producer
         self._provider = provider
-        self._wrapped: weakref.WeakKeyDictionary[sdk.MetricReader, Collect] = weakref.WeakKeyDictionary()
+        self._joined: weakref.WeakSet[sdk.MetricReader] = weakref.WeakSet()
 
     def connect(self) -> None:
         """Join the readers that are registered already."""
@@ -215,35 +224,42 @@ class Bridge:
 
     def disconnect(self) -> None:
         """Give every reader its own callback back."""
-        for reader, collect in list(self._wrapped.items()):
-            reader._set_collect_callback(cast("Any", collect))
-        self._wrapped.clear()
+        for reader in list(self._joined):
+            callback = reader._collect
+            if isinstance(callback, _Collect):  # a reader that was removed since has none
+                reader._set_collect_callback(cast("Any", callback.original))
+        self._joined.clear()
 
     def wrap(self, reader: sdk.MetricReader, collect: Collect) -> Collect:
         """Make a callback that adds our scope to what `collect` returns."""
         consumer = getattr(collect, "__self__", None)
         resource = getattr(getattr(consumer, "_sdk_config", None), "resource", None)
         foreign = self._provider is not None and self._provider._measurement_consumer is not consumer
-        if resource is None or foreign or reader in self._wrapped:
+        if resource is None or foreign:
             return collect
-        self._wrapped[reader] = collect
-        return functools.partial(self._collect, weakref.ref(reader), collect, resource)
+        self._joined.add(reader)
+        return _Collect(self._producer, weakref.ref(reader), collect, resource)
 
-    def _collect(
-        self,
-        reference: weakref.ref[sdk.MetricReader],
-        collect: Collect,
-        resource: Resource,
-        *args: Any,
-        **kwargs: Any,
-    ) -> sdk.MetricsData | None:
-        data = collect(*args, **kwargs)
+
+class _Collect:
+    """A reader's callback: collects what the SDK has, and adds our scope."""
+
+    def __init__(
+        self, producer: Producer, reader: weakref.ref[sdk.MetricReader], original: Collect, resource: Resource
+    ) -> None:
+        self._producer = producer
+        self._reader = reader
+        self._resource = resource
+        self.original = original
+
+    def __call__(self, *args: Any, **kwargs: Any) -> sdk.MetricsData | None:
+        data = self.original(*args, **kwargs)
         try:
-            reader = reference()
+            reader = self._reader()
             if reader is None:
                 return data
             ours = self._producer.produce(reader, reader._instrument_class_temporality)
-            return _with_scope(data, ours, resource) if ours.metrics else data
+            return _with_scope(data, ours, self._resource) if ours.metrics else data
         except Exception:
             faults.ignore("producing metrics")
             return data

@@ -1,13 +1,15 @@
-"""Tenant attributes on every span that is started for a tenant."""
+"""Tenant attributes on spans: on each that is started for a tenant, and on those whose pool says whose they are."""
 
 from __future__ import annotations
 
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 from otel_dynabase import faults
+from otel_dynabase.directory import NOBODY
 from otel_dynabase.events import identity
 from otel_dynabase.tenant import current_project
 
@@ -18,7 +20,24 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Span
     from opentelemetry.trace import TracerProvider as ApiTracerProvider
 
-    from otel_dynabase.directory import Directory
+    from otel_dynabase.directory import Directory, Tenant
+
+
+ONE_TENANT_KINDS = frozenset({trace.SpanKind.SERVER, trace.SpanKind.CONSUMER, trace.SpanKind.CLIENT})
+
+
+def name_tenant(span: trace.Span, tenant: Tenant) -> None:
+    """Name the tenant on a span, if that is a request's or a call's and nobody has named one yet.
+
+    Other kinds of span may serve many tenants, such as a nightly job's; theirs come from `with tenant(…)`.
+    """
+    if (
+        span.is_recording()
+        and tenant is not NOBODY
+        and getattr(span, "kind", None) in ONE_TENANT_KINDS
+        and "project_id" not in (getattr(span, "attributes", None) or ())
+    ):
+        span.set_attributes(identity(tenant))
 
 
 class TenantSpanProcessor(SpanProcessor):
@@ -32,8 +51,9 @@ class TenantSpanProcessor(SpanProcessor):
         """Add project, plan and tier."""
         try:
             project = current_project()
-            if project is not None and self.active:
-                span.set_attributes(identity(self._directory.get(project)))
+            tenant = NOBODY if project is None or not self.active else self._directory.get(project)
+            if tenant is not NOBODY:
+                span.set_attributes(identity(tenant))
         except Exception:
             faults.ignore("naming a tenant on a span")
 

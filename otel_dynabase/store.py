@@ -18,7 +18,7 @@ from opentelemetry import trace
 from otel_dynabase import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_dynabase.catalog.kinds import Counter, Histogram, Key, Metric
 
@@ -55,7 +55,8 @@ class HistogramPoint:
     start_ns: int
     counts: tuple[int, ...]
     total: float
-    exemplars: tuple[Exemplar, ...]
+    exemplars: Mapping[int, Exemplar]
+    """By bucket: one each."""
 
 
 def _start_ns() -> int:
@@ -105,7 +106,7 @@ class Distribution:
         self._start_ns = _start_ns()
         self._counts = [0] * (len(self._bounds) + 1)
         self._total: float = 0
-        self._exemplars: dict[int, tuple[float, Exemplar | None]] = {}
+        self._exemplars: dict[int, tuple[float, Exemplar]] = {}
 
     def record(self, value: float) -> None:
         """Count one value."""
@@ -114,30 +115,33 @@ class Distribution:
             self._counts[bucket] += 1
             self._total += value
 
-    def record_at(self, value: float, now: float) -> None:
-        """Count one value, and remember the sampled span that it was measured in; `now` is `time.perf_counter()`."""
+    def record_in(self, span: trace.Span, value: float, now: float) -> None:
+        """Count one value that was measured in `span`, as its bucket's exemplar if that is sampled.
+
+        `now` is `time.perf_counter()`.
+        """
         bucket = bisect_left(self._bounds, value)
         with self._lock:
             self._counts[bucket] += 1
             self._total += value
-        looked = self._exemplars.get(bucket)
-        if looked is None or now >= looked[0]:
-            self._exemplars[bucket] = _exemplar(value, now, looked)
+        if span is not trace.INVALID_SPAN and exemplars:
+            kept = self._exemplars.get(bucket)
+            if kept is None or now >= kept[0]:
+                self._keep(bucket, span.get_span_context(), value, now)
+
+    def _keep(self, bucket: int, context: trace.SpanContext, value: float, now: float) -> None:
+        if context.trace_flags.sampled and context.is_valid:
+            exemplar = Exemplar(value, time.time_ns(), context.trace_id, context.span_id)
+            self._exemplars[bucket] = (now + EXEMPLAR_AGE, exemplar)
 
     def point(self) -> HistogramPoint:
         """Read counts and total as of one moment."""
         with self._lock:
             counts, total = tuple(self._counts), self._total
-        kept = list(self._exemplars.values())
-        return HistogramPoint(self._start_ns, counts, total, tuple(e for _, e in kept if e is not None))
-
-
-def _exemplar(value: float, now: float, kept: tuple[float, Exemplar | None] | None) -> tuple[float, Exemplar | None]:
-    """Take the current span as a bucket's exemplar, if it is sampled; also say when to look again."""
-    context = trace.get_current_span().get_span_context()
-    if exemplars and context.trace_flags.sampled and context.is_valid:
-        return now + EXEMPLAR_AGE, Exemplar(value, time.time_ns(), context.trace_id, context.span_id)
-    return now, kept[1] if kept else None
+        exemplars = {
+            bucket: exemplar for bucket, (_, exemplar) in list(self._exemplars.items()) if exemplar is not None
+        }
+        return HistogramPoint(self._start_ns, counts, total, exemplars)
 
 
 class Budget:

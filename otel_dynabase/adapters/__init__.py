@@ -6,6 +6,8 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from otel_dynabase.tenant import checked
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,8 +34,20 @@ def forerunners() -> Iterator[tuple[str, tuple[Patch, ...]]]:
         yield "opentelemetry-instrumentation-asyncpg", official.PATCHES
 
 
+def release() -> None:
+    """Take back what adapters have put on objects that are still in use."""
+    if find_spec("asyncpg") is not None:
+        from otel_dynabase.adapters import asyncpg  # noqa: PLC0415  # only where the library is installed
+
+        asyncpg.release()
+
+
 def bind_tenant(pool: Any, project_id: str) -> None:
-    """Say that a pool serves one project only; a pool of asyncpg's must be open (awaited) already."""
+    """Say that a pool serves one project only; a pool of asyncpg's must be open (awaited) already.
+
+    An unusable `project_id` gives one warning and counts as `unknown`; nothing is ever raised.
+    """
+    project_id = checked(project_id, "bind_tenant()")
     if find_spec("asyncpg") is not None:
         from otel_dynabase.adapters import asyncpg  # noqa: PLC0415  # only where the library is installed
 

@@ -101,6 +101,9 @@ class ColdStarts:
         _remember(self._woken, tenant.project_id, tenant)
         source_tier = waking.tier if waking.tier in {"COLD", UNKNOWN} else "WARM"
         span = trace.get_current_span().get_span_context()
+        untold = self.awaiting.pop(tenant.project_id, None)
+        if untold is not None:
+            self._tell(untold, None)
         started = _Started(series, source_tier, now - waking.since, now, time.time_ns(), span)
         self.awaiting[tenant.project_id] = started
         mark_span(COLD_START, {"source_tier": source_tier, "startup_duration_ms": _ms(started.duration)})

@@ -6,6 +6,8 @@ import weakref
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from opentelemetry import trace
+
 from otel_dynabase import faults
 from otel_dynabase.catalog.metrics import (
     ACTIVE_CONNECTIONS,
@@ -20,6 +22,7 @@ from otel_dynabase.catalog.metrics import (
     QUEUE_DEPTH,
 )
 from otel_dynabase.probes.failures import AUTHENTICATION, TOO_MANY_CONNECTIONS, error_type, sqlstate
+from otel_dynabase.spans import name_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,27 +41,34 @@ CLOCK_SLACK = 0.001
 class Wait:
     """One acquire under way. Every method keeps its own failures to itself."""
 
-    __slots__ = ("_probe", "_timeout", "began", "connect_failed", "given", "queued", "series")
+    __slots__ = ("_probe", "_timeout", "began", "connect_failed", "given", "queued", "series", "span")
 
-    def __init__(self, probe: PoolProbe, series: TenantSeries, timeout: float | None, *, queued: bool) -> None:
+    def __init__(self, probe: PoolProbe, series: TenantSeries, timeout: float | None) -> None:
         self._probe = probe
         self._timeout = timeout
         self.series = series
-        self.queued = queued
-        """Every connection was out when it was asked for one."""
+        self.span = trace.get_current_span()
+        if self.span is not trace.INVALID_SPAN:
+            name_tenant(self.span, series.tenant)
+        self.queued = False
+        """Every connection was out when it asked for one."""
         self.given: float | None = None
         """When its turn came: from here on it is connecting, not queueing."""
         self.connect_failed = False
         self.began = perf_counter()
 
+    def asks(self, *, found_empty: bool) -> None:
+        """Note that it asks for a place in the pool, and whether there was none."""
+        if found_empty:
+            self.queued = True
+            self._probe.queue[self] = None
+
     def turn(self) -> None:
         """Note that its turn has come: it holds a place in the pool, and may have to connect."""
-        try:
-            if self.given is None:
-                self.given = perf_counter()
-                self._probe.queueing -= 1
-        except Exception:
-            faults.ignore("noting a turn")
+        if self.given is None:
+            self.given = perf_counter()
+            if self.queued:
+                self._probe.queue.pop(self, None)
 
     def done(self) -> None:
         """Account for a connection that was given."""
@@ -66,9 +76,10 @@ class Wait:
         try:
             probe = self._probe
             self._leave()
-            self.series.pool(probe.name).wait.record_at(now - self.began, now)
+            pool = self.series.pools.get(probe.name) or self.series.pool(probe.name)
+            pool.wait.record_in(self.span, now - self.began, now)
             if self.queued:
-                self._limit((self.given or now) - self.began, probe.queueing, "max_pool_size", "queued")
+                self._limit((self.given or now) - self.began, len(probe.queue), "max_pool_size", "queued")
         except Exception:
             faults.ignore("measuring an acquire")
 
@@ -76,7 +87,7 @@ class Wait:
         """Account for an acquire that ended without a connection."""
         now = perf_counter()
         try:
-            given, depth = self.given, self._probe.queueing
+            given, depth = self.given, len(self._probe.queue)
             self._leave()
             own_timeout = self._timeout is not None and isinstance(error, TimeoutError)
             expired = own_timeout and (given is None or now - self.began >= (self._timeout or 0) - CLOCK_SLACK)
@@ -95,7 +106,7 @@ class Wait:
 
     def _leave(self) -> None:
         self.turn()
-        self._probe.waits.pop(self, None)
+        self._probe.pending -= 1
 
     def _limit(self, waited: float, depth: int, limit_type: str, action: str, reason: str | None = None) -> None:
         self.series.record(LIMIT_QUEUE, waited, limit_type)
@@ -158,7 +169,7 @@ class PoolProbe:
 
     __slots__ = (
         *("__weakref__", "_bound", "_generation", "_idle", "_project", "_tenants"),
-        *("database", "held", "limits", "max_size", "min_size", "name", "queueing", "waits"),
+        *("database", "held", "limits", "max_size", "min_size", "name", "pending", "queue"),
     )
 
     def __init__(
@@ -177,9 +188,10 @@ class PoolProbe:
         self.min_size = min_size
         self.max_size = max_size
         self.limits = pools.limits
-        self.waits: dict[Wait, None] = {}
-        self.queueing = 0
-        """Acquires that wait for their turn."""
+        self.pending = 0
+        """Acquires under way: queueing or connecting."""
+        self.queue: dict[Wait, None] = {}
+        """Those that found no place and wait for their turn."""
         self.held: dict[object, tuple[TenantSeries, float]] = {}
         """Connections that are out: for whom, and since when."""
         self._idle = idle
@@ -204,13 +216,14 @@ class PoolProbe:
 
     def series(self) -> TenantSeries:
         """Return the series of whoever uses the pool now: the pool's tenant, or the current task's."""
+        if self._bound is not None and self._generation == self._tenants.generation:
+            return self._bound
         return self.own_series() or self._tenants.current()
 
-    def waiting(self, timeout: float | None, free: int) -> Wait:
-        """Begin an acquire; `free` is how many holders of the pool are not taken."""
-        wait = Wait(self, self.series(), timeout, queued=self.queueing >= free)
-        self.waits[wait] = None
-        self.queueing += 1
+    def waiting(self, timeout: float | None) -> Wait:
+        """Begin an acquire."""
+        wait = Wait(self, self.series(), timeout)
+        self.pending += 1
         return wait
 
     def taken(self, handle: object, series: TenantSeries) -> None:
@@ -222,29 +235,29 @@ class PoolProbe:
         taken = self.held.pop(handle, None)
         if taken is not None:
             series, since = taken
-            series.pool(self.name).use.record(perf_counter() - since)
+            pool = series.pools.get(self.name) or series.pool(self.name)
+            pool.use.record(perf_counter() - since)
 
     def observe(self) -> Iterator[Observation]:
         """Read the pool's state; called at collection, on the collecting thread."""
         own = self.own_series()
         labels = (None, None, None) if own is None else own.labels
         shared_name = self.name if own is None else None
-        held, waits = list(self.held.values()), list(self.waits)
+        held, queue = list(self.held.values()), list(self.queue)
         for state, count in (("idle", self._idle()), ("used", len(held))):
             yield CONNECTION_COUNT, (*labels, self.name, state), count
             yield POOL_SIZE, (*labels, state, shared_name), count
         yield CONNECTION_MAX, (*labels, self.name), self.max_size
         yield CONNECTION_IDLE_MAX, (*labels, self.name), self.max_size
         yield CONNECTION_IDLE_MIN, (*labels, self.name), self.min_size
-        yield CONNECTION_PENDING, (*labels, self.name), len(waits)
+        yield CONNECTION_PENDING, (*labels, self.name), self.pending
         if own is not None:
             yield ACTIVE_CONNECTIONS, own.labels, 0
             yield QUEUE_DEPTH, own.labels, 0
         for series, _since in held:
             yield ACTIVE_CONNECTIONS, series.labels, 1
-        for wait in waits:
-            if wait.given is None and wait.queued:
-                yield QUEUE_DEPTH, wait.series.labels, 1
+        for wait in queue:
+            yield QUEUE_DEPTH, wait.series.labels, 1
 
 
 class Pools:
@@ -271,4 +284,7 @@ class Pools:
     def observe(self) -> Iterator[Observation]:
         """Read every pool's state."""
         for probe in list(self._live):
-            yield from list(probe.observe())
+            try:
+                yield from list(probe.observe())
+            except Exception:  # one pool must not hide the others
+                faults.ignore("observing a pool")

@@ -11,9 +11,8 @@ from opentelemetry import trace
 from otel_dynabase import faults
 from otel_dynabase.catalog.attributes import OPERATION
 from otel_dynabase.catalog.metrics import ERRORS, OPERATION_DURATION
-from otel_dynabase.directory import NOBODY
-from otel_dynabase.events import identity
 from otel_dynabase.probes.failures import error_type, statement_timeout
+from otel_dynabase.spans import name_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +27,6 @@ SCANNED = 4096
 """Characters of a statement that are searched for its command."""
 CACHED = 2048
 """Statements whose command is remembered, by their text."""
-
-ONE_TENANT_KINDS = frozenset({trace.SpanKind.SERVER, trace.SpanKind.CONSUMER, trace.SpanKind.CLIENT})
 
 _ALIASES = {"START": "BEGIN", "END": "COMMIT", "ABORT": "ROLLBACK", "TABLE": "SELECT", "VALUES": "SELECT"}
 _TOKENS = re.compile(
@@ -63,12 +60,13 @@ def command(sql: str) -> str:
 class Statement:
     """One statement under way. Every method keeps its own failures to itself."""
 
-    __slots__ = ("_began", "_operation", "_series", "_statements")
+    __slots__ = ("_began", "_operation", "_series", "_span", "_statements")
 
-    def __init__(self, statements: Statements, series: TenantSeries, operation: str) -> None:
+    def __init__(self, statements: Statements, series: TenantSeries, operation: str, span: trace.Span) -> None:
         self._statements = statements
         self._series = series
         self._operation = operation
+        self._span = span
         self._began = perf_counter()
 
     def done(self, rows: Callable[[Any, Any], int | None], subject: Any, result: Any) -> None:
@@ -77,7 +75,7 @@ class Statement:
         try:
             duration = now - self._began
             series = self._series.statements.get(self._operation) or self._series.statement(self._operation)
-            series.duration.record_at(duration, now)
+            series.duration.record_in(self._span, duration, now)
             count = rows(subject, result)
             if count is not None:
                 series.returned(count)
@@ -109,9 +107,10 @@ class Statements:
 
     def begin(self, series: TenantSeries, sql: str, operation: str | None = None) -> Statement:
         """Start timing a statement of a tenant's."""
-        if operation is None:
-            operation = self._commands.get(sql) or self._command(sql)
-        return Statement(self, series, operation)
+        span = trace.get_current_span()
+        if span is not trace.INVALID_SPAN:
+            name_tenant(span, series.tenant)
+        return Statement(self, series, operation or self._commands.get(sql) or self._command(sql), span)
 
     def _command(self, sql: str) -> str:
         if len(self._commands) >= CACHED:
@@ -136,18 +135,3 @@ class Statements:
         series.count(ERRORS, error_type(error))
         if statement_timeout(error):
             self._limits.hit(series, "query_timeout", "rejected")
-
-    @staticmethod
-    def tag_span(series: TenantSeries) -> None:
-        """Name the tenant on the current span, if that is a request's or a call's and nobody has named one yet.
-
-        Other kinds of span may serve many tenants, such as a nightly job's; theirs come from `with tenant(…)`.
-        """
-        span = trace.get_current_span()
-        if (
-            span.is_recording()
-            and series.tenant is not NOBODY
-            and getattr(span, "kind", None) in ONE_TENANT_KINDS
-            and "project_id" not in (getattr(span, "attributes", None) or ())
-        ):
-            span.set_attributes(identity(series.tenant))

@@ -1,0 +1,174 @@
+"""asyncpg's statements: connections, prepared statements, cursors, COPY, transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otel_dynabase import faults
+from otel_dynabase.tenant import is_internal, mark_internal, unmark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_dynabase.adapters.asyncpg.pools import PoolWrappers
+    from otel_dynabase.probes import Probes
+    from otel_dynabase.probes.statement import Statement
+    from otel_dynabase.probes.tenants import TenantSeries
+
+    Function = Callable[..., Any]
+    Rows = Callable[[Any, Any], int | None]
+    """How many rows a result is, given what ran it; None where it gives the application none."""
+    Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], Statement | None]
+
+
+def no_rows(_subject: Any, _result: Any) -> None:
+    """Count nothing: the statement gives the application no rows."""
+
+
+def all_rows(_subject: Any, result: Any) -> int:
+    """Count a list of rows."""
+    return len(result)
+
+
+def one_row(_subject: Any, result: Any) -> int:
+    """Count a row or a value that may be missing."""
+    return 0 if result is None else 1
+
+
+def copied(_subject: Any, status: Any) -> int:
+    """Read the number out of a `COPY n` status."""
+    return int(status.rpartition(" ")[2])
+
+
+def buffered(cursor: Any, row: Any) -> int:
+    """Count what a trip brought: the row given out and those still in the buffer."""
+    return 0 if row is None else 1 + len(cursor._buffer)
+
+
+class StatementWrappers:
+    """How each kind of statement begins, and wrappers of what is not a statement but may fail like one."""
+
+    def __init__(self, probes: Probes, pools: PoolWrappers) -> None:
+        self._probes = probes
+        self._pools = pools
+
+    def _series(self, connection: Any) -> TenantSeries:
+        """Find out for whom a connection is used: its pool's tenant, its database's, or the current task's."""
+        proxy = connection._proxy
+        if proxy is not None:
+            return self._pools.probe(proxy._holder._pool).series()
+        return self._pools.series_of_database(connection._params.database)
+
+    def _begin(self, connection: Any, sql: str, operation: str | None = None) -> Statement | None:
+        """Start timing a statement, unless it is the driver's own."""
+        try:
+            if is_internal():
+                return None
+            return self._probes.statements.begin(self._series(connection), sql, operation)
+        except Exception:
+            faults.ignore("beginning a statement")
+            return None
+
+    def of_connection(self, sql_name: str) -> Begin:
+        """Begin statements whose text is a method's first parameter, called `sql_name`."""
+
+        def begin(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Statement | None:
+            return self._begin(connection, args[0] if args else kwargs.get(sql_name, ""))
+
+        return begin
+
+    def of_copy(self, connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+        """Begin a COPY, whose text the driver makes."""
+        return self._begin(connection, "", "COPY")
+
+    def of_prepared(self, prepared: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+        """Begin an execution of a prepared statement."""
+        return self._begin(prepared._connection, prepared._query)
+
+    def of_cursor(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+        """Begin a cursor: opening it is its statement; every further trip to the server is a FETCH."""
+        return self._begin(cursor._connection, cursor._query)
+
+    def of_fetch(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+        """Begin a trip of an open cursor, unless it has nothing left to ask for."""
+        return None if cursor._exhausted else self._begin(cursor._connection, "", "FETCH")
+
+    def of_iteration(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+        """Begin only where iterating goes to the server: rows of the same trip come out of a buffer."""
+        if cursor._buffer or cursor._exhausted:
+            return None
+        return self._begin(cursor._connection, cursor._query, "FETCH" if cursor._portal_name else None)
+
+    def control(self, original: Function) -> Function:
+        """Wrap a method of a transaction: its statements are the driver's, its failures the application's."""
+
+        async def run(transaction: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_internal():
+                return await original(transaction, *args, **kwargs)
+            mark = mark_internal()
+            try:
+                return await original(transaction, *args, **kwargs)
+            except BaseException as error:
+                self._failed(transaction._connection, error)
+                raise
+            finally:
+                unmark(mark)
+
+        return run
+
+    def prepare(self, original: Function) -> Function:
+        """Wrap preparing: no statement ran, but a failure is the application's to know."""
+
+        async def prepare(connection: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await original(connection, *args, **kwargs)
+            except BaseException as error:
+                if not is_internal():
+                    self._failed(connection, error)
+                raise
+
+        return prepare
+
+    def _failed(self, connection: Any, error: BaseException) -> None:
+        try:
+            self._probes.statements.control_failed(self._series(connection), error)
+        except Exception:
+            faults.ignore("measuring a failed transaction")
+
+
+def timed(begin: Begin, rows: Rows) -> Callable[[Function], Function]:
+    """Make the one wrapper of everything that runs a statement."""
+
+    def wrap(original: Function) -> Function:
+        async def run(subject: Any, *args: Any, **kwargs: Any) -> Any:
+            statement = begin(subject, args, kwargs)
+            if statement is None:
+                return await original(subject, *args, **kwargs)
+            try:
+                result = await original(subject, *args, **kwargs)
+            except StopAsyncIteration:
+                statement.done(rows, subject, None)
+                raise
+            except BaseException as error:
+                statement.failed(error, driver_timeout=_limited(subject, kwargs))
+                raise
+            statement.done(rows, subject, result)
+            return result
+
+        return run
+
+    return wrap
+
+
+def _limited(subject: Any, kwargs: dict[str, Any]) -> bool:
+    """Say whether a TimeoutError can be the driver's own: it had a limit for this call.
+
+    A cursor keeps its limit to itself, but runs nothing of the application's that could raise one.
+    """
+    try:
+        if hasattr(subject, "_portal_name") or kwargs.get("timeout") is not None:
+            return True
+        return getattr(subject, "_connection", subject)._config.command_timeout is not None
+    except Exception:
+        faults.ignore("reading a time limit")
+        return False
