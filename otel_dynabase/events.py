@@ -39,6 +39,9 @@ logger = logging.getLogger("otel_dynabase")
 UNCLAIMED = 30.0
 """Seconds without any answer about a record after which it counts as lost on the way and is emitted again; also how
 long to wait for a first sign of an OTLP exporter before taking it that there is none."""
+PATIENCE = 5
+"""Emissions without any answer after which a record is let go: a processor of the application's may keep it back, or
+it may go to an exporter that does not speak OTLP. It is counted as unanswered."""
 PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts while the collector does not accept."""
 POLL = 0.25
@@ -65,6 +68,8 @@ class Record:
     event_id: str = field(default_factory=uuid7)
     due: float = 0.0
     """When to emit it (again), on the ledger's clock."""
+    emissions: int = 0
+    """Times that it was emitted since anybody last answered."""
 
 
 class EventLog:
@@ -84,7 +89,8 @@ class EventLog:
         self._wake = wake
         self._clock = clock
         self._counts = {
-            outcome: store.sum(SELF_EVENTS, (outcome,)) for outcome in ("emitted", "acknowledged", "retried", "dropped")
+            outcome: store.sum(SELF_EVENTS, (outcome,))
+            for outcome in ("emitted", "acknowledged", "retried", "unanswered", "dropped")
         }
         self.after_fork()
 
@@ -150,18 +156,20 @@ class EventLog:
             self._discard_older_than(UNCLAIMED)
             return POLL if self._outbox else math.inf
         with self._lock:
-            due = list(self._outbox)
+            self._ledger.update((record.event_id, record) for record in self._outbox)
             self._outbox.clear()
-            self._ledger.update((record.event_id, record) for record in due)
-            again = [record for record in self._ledger.values() if record.due and record.due <= now]
-            for record in (*due, *again):
-                record.due = now + UNCLAIMED
-            if again and not self._exporter_seen:  # nobody will ever answer
-                self._settle(record.event_id for record in again)
-                again = []
-        self._counts["retried"].add(len(again))
+            patience = PATIENCE if self._exporter_seen else 1
+            asked = [record for record in self._ledger.values() if record.due <= now]
+            silent = [record for record in asked if record.emissions >= patience]
+            due = [record for record in asked if record.emissions < patience]
+            self._settle(record.event_id for record in silent)
+            again = sum(record.emissions > 0 or record.due > 0 for record in due)
+            for record in due:
+                record.due, record.emissions = now + UNCLAIMED, record.emissions + 1
+        self._counts["retried"].add(again)
+        self._counts["unanswered"].add(len(silent))
         log = provider.get_logger(SCOPE, __version__, SCHEMA_URL)
-        for record in (*due, *again):
+        for record in due:
             log.emit(_log_record(record))
         return POLL if self._ledger else math.inf
 
@@ -170,6 +178,7 @@ class EventLog:
         oldest = time.time_ns() - int(age * 1e9)
         while self._outbox and self._outbox[0].time_ns < oldest:
             self._outbox.popleft()
+            self._counts["dropped"].add()
 
     def _settle(self, event_ids: Iterable[str]) -> int:
         known = [self._ledger.pop(event_id, None) for event_id in event_ids]
@@ -199,7 +208,7 @@ class EventLog:
         due = self._clock() + PAUSES[min(self._failures, len(PAUSES)) - 1]
         with self._lock:
             for record in filter(None, map(self._ledger.get, event_ids)):
-                record.due = due
+                record.due, record.emissions = due, 0
         self._wake()
 
     def close(self, timeout: float) -> None:

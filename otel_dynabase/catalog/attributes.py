@@ -60,6 +60,6 @@ REJECTION = Attribute(
 SOURCE_TIER = Attribute("source_tier", "The tier that the project slept in.", ("COLD", "WARM", UNKNOWN))
 CACHE_LEVEL = Attribute("cache_level", "Which cache served the start.", ("L1_miss", "L2_hit", "L3_hit", UNKNOWN))
 EVENT_OUTCOME = Attribute(
-    "outcome", "What became of an event.", ("emitted", "acknowledged", "retried", "dropped", "coalesced")
+    "outcome", "What became of an event.", ("emitted", "acknowledged", "retried", "unanswered", "dropped", "coalesced")
 )
 FAULT_PLACE = Attribute("place", "Which part of the instrumentation failed and was ignored.")

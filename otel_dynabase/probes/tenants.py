@@ -136,7 +136,7 @@ class Tenants:
         bound = self._named  # the one of this moment: a refresh in between must not get a stale answer
         tenant = NOBODY if project_id == NOBODY.project_id else self._directory.get(project_id)
         if tenant is NOBODY or self._budget.admit(project_id):
-            named = bound[project_id] = TenantSeries(self.store, tenant, project_id)
+            named = bound[project_id] = TenantSeries(self.store, tenant, tenant.project_id)
             return named
         return _Folded(self._shared(tenant), tenant)
 

@@ -104,7 +104,8 @@ class PoolWrappers:
                 project=queue.__dict__.get(PROJECT),
             )
             _watch(queue, probe)
-            self._probes.pools.opened(probe)
+            if not pool._closed:
+                self._probes.pools.opened(probe)
         return probe
 
     # --- acquiring ----------------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class PoolWrappers:
         """Wrap PoolConnectionHolder.connect: a pool's connection, with the application's `init`."""
 
         async def connect(holder: Any) -> None:
-            await _connecting(self._begin_in_pool(holder._pool), original, holder)
+            await _connecting(self._begin_in_pool(holder._pool), Mark(), original, holder)
 
         return connect
 
@@ -206,7 +207,7 @@ class PoolWrappers:
         """Wrap connect_utils._connect, which every connection is made by; a pool's is under way already."""
 
         async def _connect(*args: Any, **kwargs: Any) -> Any:
-            return await _connecting(self._begin_alone(kwargs), original, *args, **kwargs)
+            return await _connecting(self._begin_alone(kwargs), mark_connecting(), original, *args, **kwargs)
 
         return _connect
 
@@ -271,9 +272,9 @@ class PoolWrappers:
             faults.ignore("noting a closed pool")
 
 
-async def _connecting(connecting: Connecting | None, original: Function, *args: Any, **kwargs: Any) -> Any:
-    """Connect as nobody: what the transport calls later on runs in the context that it was made in."""
-    mark, token = mark_connecting(), _wait.set(None)
+async def _connecting(connecting: Connecting | None, mark: Mark, original: Function, *args: Any, **kwargs: Any) -> Any:
+    """Connect under a mark, and forget the wait: what a transport calls later runs in the context it was made in."""
+    token = _wait.set(None)
     try:
         made = await original(*args, **kwargs)
     except BaseException as error:
