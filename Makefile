@@ -53,6 +53,8 @@ check: setup ## Style, types, and that derived files are fresh
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
+	$(RUN) -m mypy --explicit-package-bases -p tests.conformance
+	$(RUN) -m otel_dynabase.render --check
 
 format: setup ## Put the code into its style
 	$(RUN) -m ruff check --fix

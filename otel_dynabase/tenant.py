@@ -210,6 +210,10 @@ def unmark(token: Token[Mark | None]) -> None:
         pass
 
 
+marked = _nobody.get
+"""The current mark, or None: asked before `is_internal` where every call counts."""
+
+
 def is_internal() -> bool:
     """Say whether the current task is at work for nobody: a driver's upkeep, or our own directory."""
     mark = _nobody.get()

@@ -35,7 +35,7 @@ class Probes:
         self.limits = Limits(store, events, window, wake)
         self.cold_starts = ColdStarts(store, events, wake)
         self.pools = Pools(self.tenants, self.limits, self.cold_starts)
-        self.statements = Statements(store, self.tenants, self.limits, self.cold_starts)
+        self.statements = Statements(store, self.limits, self.cold_starts)
         store.observe(self.pools.observe)
 
     def after_fork(self) -> None:

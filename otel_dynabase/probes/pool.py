@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import weakref
 from time import perf_counter
-from typing import TYPE_CHECKING
-
-from opentelemetry import trace
+from typing import TYPE_CHECKING, Any
 
 from otel_dynabase import faults
 from otel_dynabase.catalog.metrics import (
@@ -22,7 +20,7 @@ from otel_dynabase.catalog.metrics import (
     QUEUE_DEPTH,
 )
 from otel_dynabase.probes.failures import AUTHENTICATION, TOO_MANY_CONNECTIONS, error_type, sqlstate
-from otel_dynabase.spans import name_tenant
+from otel_dynabase.spans import current_span, in_context, name_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,43 +39,48 @@ CLOCK_SLACK = 0.001
 class Wait:
     """One acquire under way. Every method keeps its own failures to itself."""
 
-    __slots__ = ("_probe", "_timeout", "began", "connect_failed", "given", "queued", "series", "span")
+    __slots__ = ("_handle", "_timeout", "began", "connect_failed", "given", "probe", "queued", "series")
 
-    def __init__(self, probe: PoolProbe, series: TenantSeries, timeout: float | None) -> None:
-        self._probe = probe
+    def __init__(self, probe: PoolProbe, timeout: float | None, handle: Callable[[Any], object]) -> None:
+        self.probe = probe
         self._timeout = timeout
-        self.series = series
-        self.span = trace.get_current_span()
-        if self.span is not trace.INVALID_SPAN:
-            name_tenant(self.span, series.tenant)
+        self._handle = handle
+        self.series = probe.series()
         self.queued = False
         """Every connection was out when it asked for one."""
         self.given: float | None = None
         """When its turn came: from here on it is connecting, not queueing."""
         self.connect_failed = False
+        probe.pending += 1
         self.began = perf_counter()
 
-    def asks(self, *, found_empty: bool) -> None:
-        """Note that it asks for a place in the pool, and whether there was none."""
-        if found_empty:
-            self.queued = True
-            self._probe.queue[self] = None
+    def queues(self) -> None:
+        """Note that it asked for a place in the pool and there was none."""
+        self.queued = True
+        self.probe.queue[self] = None
 
     def turn(self) -> None:
         """Note that its turn has come: it holds a place in the pool, and may have to connect."""
-        if self.given is None:
+        if self.queued:
             self.given = perf_counter()
-            if self.queued:
-                self._probe.queue.pop(self, None)
+            self.probe.queue.pop(self, None)
+        else:
+            self.given = self.began
 
-    def done(self) -> None:
-        """Account for a connection that was given."""
+    def done(self, connection: Any) -> None:
+        """Account for a connection that was given: it is out from now on."""
         now = perf_counter()
         try:
-            probe = self._probe
-            self._leave()
-            pool = self.series.pools.get(probe.name) or self.series.pool(probe.name)
-            pool.wait.record_in(self.span, now - self.began, now)
+            probe, series = self.probe, self.series
+            probe.pending -= 1
+            probe.held[self._handle(connection)] = (series, now)
+            pool = series.pools.get(probe.name) or series.pool(probe.name)
+            span = current_span() if in_context() else None
+            if span is None:
+                pool.wait.record(now - self.began)
+            else:
+                name_tenant(span, series.tenant)
+                pool.wait.record_in(span, now - self.began, now)
             if self.queued:
                 self._limit((self.given or now) - self.began, len(probe.queue), "max_pool_size", "queued")
         except Exception:
@@ -87,12 +90,16 @@ class Wait:
         """Account for an acquire that ended without a connection."""
         now = perf_counter()
         try:
-            given, depth = self.given, len(self._probe.queue)
-            self._leave()
+            given, depth = self.given, len(self.probe.queue)
+            self.probe.pending -= 1
+            self.probe.queue.pop(self, None)
+            span = current_span()
+            if span is not None:
+                name_tenant(span, self.series.tenant)
             own_timeout = self._timeout is not None and isinstance(error, TimeoutError)
             expired = own_timeout and (given is None or now - self.began >= (self._timeout or 0) - CLOCK_SLACK)
             if expired:
-                self.series.pool(self._probe.name).timeouts.add()
+                self.series.pool(self.probe.name).timeouts.add()
             if self.queued:
                 if expired and given is None:
                     self._limit(now - self.began, depth, "connection_timeout", "rejected", "pool_exhausted")
@@ -104,20 +111,16 @@ class Wait:
         except Exception:
             faults.ignore("measuring a failed acquire")
 
-    def _leave(self) -> None:
-        self.turn()
-        self._probe.pending -= 1
-
     def _limit(self, waited: float, depth: int, limit_type: str, action: str, reason: str | None = None) -> None:
         self.series.record(LIMIT_QUEUE, waited, limit_type)
-        self._probe.limits.hit(
+        self.probe.limits.hit(
             self.series,
             limit_type,
             action,
             reason=reason,
             queue_depth=depth,
             waited=waited,
-            pool_name=self._probe.name,
+            pool_name=self.probe.name,
         )
 
 
@@ -219,16 +222,6 @@ class PoolProbe:
         if self._bound is not None and self._generation == self._tenants.generation:
             return self._bound
         return self.own_series() or self._tenants.current()
-
-    def waiting(self, timeout: float | None) -> Wait:
-        """Begin an acquire."""
-        wait = Wait(self, self.series(), timeout)
-        self.pending += 1
-        return wait
-
-    def taken(self, handle: object, series: TenantSeries) -> None:
-        """Note that a connection went out."""
-        self.held[handle] = (series, perf_counter())
 
     def returned(self, handle: object) -> None:
         """Note that it came back, however that came about."""

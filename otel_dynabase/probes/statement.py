@@ -6,21 +6,19 @@ import re
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
-
 from otel_dynabase import faults
 from otel_dynabase.catalog.attributes import OPERATION
-from otel_dynabase.catalog.metrics import ERRORS, OPERATION_DURATION
+from otel_dynabase.catalog.metrics import ERRORS, OPERATION_DURATION, RETURNED_ROWS
 from otel_dynabase.probes.failures import error_type, statement_timeout
-from otel_dynabase.spans import name_tenant
+from otel_dynabase.spans import current_span, in_context, name_tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_dynabase.probes.coldstart import ColdStarts
     from otel_dynabase.probes.limits import Limits
-    from otel_dynabase.probes.tenants import Tenants, TenantSeries
-    from otel_dynabase.store import Store
+    from otel_dynabase.probes.tenants import TenantSeries
+    from otel_dynabase.store import Distribution, Store
 
 OTHER = "OTHER"
 SCANNED = 4096
@@ -57,40 +55,67 @@ def command(sql: str) -> str:
     return OTHER
 
 
-class Statement:
-    """One statement under way. Every method keeps its own failures to itself."""
+class StatementSeries:
+    """Where one tenant's statements of one operation go: bound once, then kept.
 
-    __slots__ = ("_began", "_operation", "_series", "_span", "_statements")
+    One call a statement when it has ended, which keeps its own failures to itself. `began` is `time.perf_counter()`.
+    """
 
-    def __init__(self, statements: Statements, series: TenantSeries, operation: str, span: trace.Span) -> None:
+    __slots__ = ("_duration", "_operation", "_rows", "_series", "_statements")
+
+    def __init__(self, statements: Statements, series: TenantSeries, operation: str) -> None:
         self._statements = statements
         self._series = series
         self._operation = operation
-        self._span = span
-        self._began = perf_counter()
+        self._duration: Distribution | None = None
+        self._rows: Distribution | None = None
 
-    def done(self, rows: Callable[[Any, Any], int | None], subject: Any, result: Any) -> None:
+    def done(self, began: float, rows: Callable[[Any, Any], int | None], subject: Any, result: Any) -> None:
         """Account for a result; `rows(subject, result)` counts its rows, None where a statement gives none."""
         now = perf_counter()
         try:
-            duration = now - self._began
-            series = self._series.statements.get(self._operation) or self._series.statement(self._operation)
-            series.duration.record_in(self._span, duration, now)
+            span = current_span() if in_context() else None
+            durations = self._duration or self._bind_duration()
+            if span is None:
+                durations.record(now - began)
+            else:
+                name_tenant(span, self._series.tenant)
+                durations.record_in(span, now - began, now)
             count = rows(subject, result)
             if count is not None:
-                series.returned(count)
+                (self._rows or self._bind_rows()).record(count)
             if self._statements.cold_starts.awaiting:
-                self._statements.cold_starts.first_query(self._series, duration)
+                self._statements.cold_starts.first_query(self._series, now - began)
         except Exception:
             faults.ignore("measuring a statement")
 
-    def failed(self, error: BaseException, *, driver_timeout: bool) -> None:
+    def _bind_duration(self) -> Distribution:
+        """Find the series of what went well, which there is none of before the first."""
+        key = (*self._series.labels, self._operation, None)
+        self._duration = self._statements.store.distribution(OPERATION_DURATION, key)
+        return self._duration
+
+    def _bind_rows(self) -> Distribution:
+        """Find the series of returned rows; a command that never returns any has none."""
+        key = (*self._series.labels, self._operation)
+        self._rows = self._statements.store.distribution(RETURNED_ROWS, key)
+        return self._rows
+
+    def failed(self, began: float, error: BaseException, *, driver_timeout: bool) -> None:
         """Account for a failure; `driver_timeout` says that a TimeoutError was the driver's own doing."""
-        now = perf_counter()
+        duration = perf_counter() - began
         try:
-            self._statements.failed(
-                self._series, self._operation, error, now - self._began, driver_timeout=driver_timeout
-            )
+            series, statements = self._series, self._statements
+            span = current_span()
+            if span is not None:
+                name_tenant(span, series.tenant)
+            key = (*series.labels, self._operation, error_type(error))
+            statements.store.distribution(OPERATION_DURATION, key).record(duration)
+            statements.control_failed(series, error)
+            if driver_timeout and isinstance(error, TimeoutError):
+                statements.limits.hit(series, "query_timeout", "rejected")
+            if statements.cold_starts.awaiting:
+                statements.cold_starts.first_query(series, duration)
         except Exception:
             faults.ignore("measuring a failed statement")
 
@@ -98,19 +123,20 @@ class Statement:
 class Statements:
     """Where every statement goes."""
 
-    def __init__(self, store: Store, tenants: Tenants, limits: Limits, cold_starts: ColdStarts) -> None:
-        self._store = store
-        self._tenants = tenants
-        self._limits = limits
+    def __init__(self, store: Store, limits: Limits, cold_starts: ColdStarts) -> None:
+        self.store = store
+        self.limits = limits
         self.cold_starts = cold_starts
         self._commands: dict[str, str] = {}
 
-    def begin(self, series: TenantSeries, sql: str, operation: str | None = None) -> Statement:
-        """Start timing a statement of a tenant's."""
-        span = trace.get_current_span()
-        if span is not trace.INVALID_SPAN:
-            name_tenant(span, series.tenant)
-        return Statement(self, series, operation or self._commands.get(sql) or self._command(sql), span)
+    def series(self, tenant: TenantSeries, sql: str, operation: str | None = None) -> StatementSeries:
+        """Return where a statement of a tenant's goes, by its text or by the operation that it is known to be."""
+        operation = operation or self._commands.get(sql) or self._command(sql)
+        return tenant.statements.get(operation) or self._bind(tenant, operation)
+
+    def _bind(self, tenant: TenantSeries, operation: str) -> StatementSeries:
+        bound = tenant.statements[operation] = StatementSeries(self, tenant, operation)
+        return bound
 
     def _command(self, sql: str) -> str:
         if len(self._commands) >= CACHED:
@@ -118,20 +144,8 @@ class Statements:
         found = self._commands[sql] = command(sql)
         return found
 
-    def failed(
-        self, series: TenantSeries, operation: str, error: BaseException, duration: float, *, driver_timeout: bool
-    ) -> None:
-        """Count a failed statement, its error and the limit that ended it, if one did."""
-        kind = error_type(error)
-        self._store.distribution(OPERATION_DURATION, (*series.labels, operation, kind)).record(duration)
-        self.control_failed(series, error)
-        if driver_timeout and isinstance(error, TimeoutError):
-            self._limits.hit(series, "query_timeout", "rejected")
-        if self.cold_starts.awaiting:
-            self.cold_starts.first_query(series, duration)
-
     def control_failed(self, series: TenantSeries, error: BaseException) -> None:
         """Count the failure of something that is not a statement of the application's: COMMIT, PREPARE."""
         series.count(ERRORS, error_type(error))
         if statement_timeout(error):
-            self._limits.hit(series, "query_timeout", "rejected")
+            self.limits.hit(series, "query_timeout", "rejected")

@@ -10,8 +10,6 @@ from otel_dynabase.catalog.metrics import (
     CONNECTION_TIMEOUTS,
     CONNECTION_USE,
     CONNECTION_WAIT,
-    OPERATION_DURATION,
-    RETURNED_ROWS,
 )
 from otel_dynabase.directory import NOBODY
 from otel_dynabase.tenant import current_project
@@ -19,25 +17,8 @@ from otel_dynabase.tenant import current_project
 if TYPE_CHECKING:
     from otel_dynabase.catalog.kinds import Counter, Histogram, Value
     from otel_dynabase.directory import Directory, Tenant
+    from otel_dynabase.probes.statement import StatementSeries
     from otel_dynabase.store import Budget, Distribution, Store, Sum
-
-
-class StatementSeries:
-    """Where one tenant's statements of one operation go."""
-
-    __slots__ = ("_key", "_rows", "_store", "duration")
-
-    def __init__(self, store: Store, labels: tuple[Value, ...], operation: str) -> None:
-        self._store = store
-        self._key = (*labels, operation)
-        self._rows: Distribution | None = None
-        self.duration = store.distribution(OPERATION_DURATION, (*self._key, None))
-
-    def returned(self, rows: int) -> None:
-        """Record the rows of one result; a command that never returns any has no such series."""
-        if self._rows is None:
-            self._rows = self._store.distribution(RETURNED_ROWS, self._key)
-        self._rows.record(rows)
 
 
 class PoolSeries:
@@ -64,13 +45,6 @@ class TenantSeries:
         self.labels: tuple[str, str, str] = (project_label, tenant.tier, tenant.plan)
         self.statements: dict[str, StatementSeries] = {}
         self.pools: dict[str, PoolSeries] = {}
-
-    def statement(self, operation: str) -> StatementSeries:
-        """Return the series of one operation."""
-        found = self.statements.get(operation)
-        if found is None:
-            found = self.statements[operation] = StatementSeries(self._store, self.labels, operation)
-        return found
 
     def pool(self, pool_name: str) -> PoolSeries:
         """Return the series of one pool."""
@@ -157,7 +131,7 @@ class _Folded(TenantSeries):
         self._store = shared._store
         self.tenant = tenant
         self.labels = shared.labels
-        self.statements = shared.statements
+        self.statements = {}  # each knows its tenant; the accumulators beneath are the shared ones all the same
         self.pools = shared.pools
 
 

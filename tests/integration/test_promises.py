@@ -21,7 +21,7 @@ from otel_dynabase.events import EventLog
 from otel_dynabase.probes.coldstart import ColdStarts
 from otel_dynabase.probes.limits import Limits
 from otel_dynabase.probes.pool import Connecting, PoolProbe, Pools, Wait
-from otel_dynabase.probes.statement import Statement, Statements
+from otel_dynabase.probes.statement import Statements, StatementSeries
 from otel_dynabase.probes.tenants import Tenants, TenantSeries
 from otel_dynabase.store import Budget, Distribution, Store, Sum
 
@@ -144,7 +144,7 @@ async def test_the_script_gives_the_same_with_telemetry_as_without(pg, instrumen
 
 
 HOSTILE = {
-    "statement": [Statement, Statements],
+    "statement": [StatementSeries, Statements],
     "pool": [PoolProbe, Pools, Wait, Connecting],
     "limits and cold starts": [Limits, ColdStarts],
     "tenants": [Tenants, TenantSeries],
@@ -152,7 +152,7 @@ HOSTILE = {
     "events": [EventLog],
     "directory": [Directory],
 }
-GUARDED_BY_CALLER = {Statement: {"done", "failed"}, Wait: {"done", "failed"}, Connecting: {"done", "failed"}}
+GUARDED_BY_CALLER = {StatementSeries: {"done", "failed"}, Wait: {"done", "failed"}, Connecting: {"done", "failed"}}
 """Methods that promise to keep their own failures to themselves: what they call is made to fail instead."""
 
 
@@ -170,7 +170,7 @@ async def test_a_hostile_probe_changes_nothing(pg, instrument, lenient, monkeypa
     assert lenient
 
 
-ADAPTER = {"probe": PoolWrappers, "series_of_database": PoolWrappers, "_series": StatementWrappers}
+ADAPTER = {"probe": PoolWrappers, "series_of_database": PoolWrappers, "_tenant": StatementWrappers}
 
 
 @pytest.mark.parametrize("name", ADAPTER)

@@ -19,7 +19,7 @@ from otel_dynabase.catalog.metrics import (
 from otel_dynabase.directory import Directory
 from otel_dynabase.events import EventLog
 from otel_dynabase.probes import Probes
-from otel_dynabase.probes.pool import PoolProbe
+from otel_dynabase.probes.pool import PoolProbe, Wait
 from otel_dynabase.store import Budget, Store
 from otel_dynabase.tenant import tenant
 
@@ -53,8 +53,9 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(target=waits, project=projects, timeout=st.sampled_from((None, 30.0)))
     def ask(self, project, timeout):
         with tenant(project):
-            wait = self.probe.waiting(timeout)
-        wait.asks(found_empty=not self.free)
+            wait = Wait(self.probe, timeout, lambda connection: connection)
+        if not self.free:
+            wait.queues()
         self.counts["waiting"] += 1
         if self.free:
             self.free -= 1
@@ -76,8 +77,7 @@ class PoolMachine(RuleBasedStateMachine):
         if wait in self.queue:
             return multiple()
         handle = object()
-        self.probe.taken(handle, wait.series)
-        wait.done()
+        wait.done(handle)
         self.unsettled.discard(wait)
         self.held[handle] = wait.series
         self.counts["given"] += 1

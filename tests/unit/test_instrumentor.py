@@ -12,6 +12,7 @@ import pytest
 from opentelemetry.sdk._logs.export import LogRecordExportResult
 
 from otel_dynabase import DynabaseInstrumentor, faults
+from otel_dynabase.catalog.metrics import OPERATION_DURATION
 from otel_dynabase.instrumentor import EXPORTERS, Runtime
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -177,7 +178,7 @@ def test_the_last_events_leave_through_a_provider_made_after_instrumenting():
 def test_a_forked_worker_counts_for_itself_and_sends_its_own_events(telemetry):
     """What gunicorn does: instrument, fork, work in the child."""
     probes = telemetry.runtime.probes
-    duration = probes.tenants.of("proj_pro").statement("SELECT").duration
+    duration = telemetry.runtime.store.distribution(OPERATION_DURATION, ("proj_pro", "HOT", "pro", "SELECT", None))
     duration.record(0.1)
     reading, writing = os.pipe()
     child = os.fork()

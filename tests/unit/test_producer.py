@@ -281,7 +281,7 @@ def test_a_dropped_provider_is_freed():
 def test_without_an_sdk_nothing_happens():
     DynabaseInstrumentor().instrument()
     runtime = DynabaseInstrumentor().runtime
-    runtime.probes.tenants.of("proj_1").statement("SELECT").duration.record(0.1)
+    runtime.probes.tenants.of("proj_1").pool("pool").wait.record(0.1)
     DynabaseInstrumentor().uninstrument()
 
 

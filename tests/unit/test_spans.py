@@ -111,7 +111,8 @@ def test_instrumenting_again_names_once(instrument):
 def tagged(telemetry, project, kind=trace.SpanKind.CLIENT, **attributes):
     probes = telemetry.runtime.probes
     with telemetry.tracer.start_as_current_span("span", kind=kind, attributes=attributes):
-        probes.statements.begin(probes.tenants.of(project), "SELECT 1")
+        series = probes.statements.series(probes.tenants.of(project), "SELECT 1")
+        series.done(0.0, lambda subject, result: None, None, None)
     return telemetry.spans("span")[-1].attributes
 
 

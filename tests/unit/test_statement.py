@@ -72,13 +72,26 @@ def test_made_up_texts_fill_no_memory(telemetry):
     statements = telemetry.runtime.probes.statements
     series = telemetry.runtime.probes.tenants.of("proj_pro")
     for number in range(2 * CACHED + 10):
-        statements.begin(series, f"SELECT {number}")
+        statements.series(series, f"SELECT {number}")
     assert len(statements._commands) <= CACHED
 
 
 def test_a_statement_that_cannot_be_measured_is_only_counted_as_a_fault(telemetry, lenient):
     probes = telemetry.runtime.probes
-    statement = probes.statements.begin(probes.tenants.of("proj_pro"), "SELECT 1")
-    statement.done(lambda subject, result: 1 / 0, None, None)
+    series = probes.statements.series(probes.tenants.of("proj_pro"), "SELECT 1")
+    series.done(0.0, lambda subject, result: 1 / 0, None, None)
     assert lenient == {"measuring a statement": 1}
     assert telemetry.value("db.queries") == 1
+
+
+def test_a_folded_tenants_limit_hits_are_its_own_in_events(instrument):
+    """Beyond the budget numbers are shared; who it was that hit a limit is not."""
+    telemetry = instrument(max_tenants=1)
+    probes = telemetry.runtime.probes
+    for project in ("first", "folded_1", "folded_2", "folded_2"):
+        series = probes.statements.series(probes.tenants.of(project), "SELECT 1")
+        series.failed(0.0, TimeoutError(), driver_timeout=True)
+    probes.flush(everything=True)
+    hits = {event.attributes["project_id"]: event.attributes["hit_count"] for event in telemetry.events()}
+    assert hits == {"first": 1, "folded_1": 1, "folded_2": 2}
+    assert telemetry.values("tenant.limit.hits", "project_id") == {"first": 1, "_other": 3}

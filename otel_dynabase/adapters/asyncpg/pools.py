@@ -10,15 +10,14 @@ from asyncpg.pool import Pool
 
 from otel_dynabase import faults
 from otel_dynabase.adapters.asyncpg.target import target_of
-from otel_dynabase.probes.pool import Connecting, PoolProbe
-from otel_dynabase.tenant import Mark, is_internal, mark_connecting, mark_internal, unmark
+from otel_dynabase.probes.pool import Connecting, PoolProbe, Wait
+from otel_dynabase.tenant import Mark, is_internal, mark_connecting, mark_internal, marked, unmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Token
 
     from otel_dynabase.probes import Probes
-    from otel_dynabase.probes.pool import Wait
     from otel_dynabase.probes.tenants import TenantSeries
 
     Function = Callable[..., Any]
@@ -55,7 +54,7 @@ def internal(original: Function) -> Function:
     """Wrap a coroutine function whose statements are the driver's own work."""
 
     async def run(*args: Any, **kwargs: Any) -> Any:
-        if is_internal():
+        if marked() is not None and is_internal():
             return await original(*args, **kwargs)
         mark = mark_internal()
         try:
@@ -69,7 +68,7 @@ def internal(original: Function) -> Function:
 def holder_release(original: Function) -> Function:
     """Wrap PoolConnectionHolder.release: a pool's `reset` callback is upkeep; without one there is nothing to mark."""
 
-    async def marked(holder: Any, timeout: float | None) -> None:  # noqa: ASYNC109  # the driver's signature
+    async def marked_release(holder: Any, timeout: float | None) -> None:  # noqa: ASYNC109  # the driver's signature
         mark = Mark()
         try:
             await original(holder, timeout)
@@ -77,7 +76,7 @@ def holder_release(original: Function) -> Function:
             mark.end()
 
     def release(holder: Any, timeout: float | None) -> Any:
-        return (original if holder._pool._reset is None else marked)(holder, timeout)
+        return (original if holder._pool._reset is None else marked_release)(holder, timeout)
 
     return release
 
@@ -125,7 +124,7 @@ class PoolWrappers:
                 raise
             finally:
                 _leave(token)
-            wait.done()
+            wait.done(connection)
             return connection
 
         return _acquire
@@ -134,7 +133,8 @@ class PoolWrappers:
         try:
             if pool._queue is None:
                 return None
-            return self.probe(pool).waiting(timeout)
+            probe: PoolProbe = pool._queue.__dict__.get(PROBE) or self.probe(pool)
+            return Wait(probe, timeout, _handle)
         except Exception:
             faults.ignore("beginning an acquire")
             return None
@@ -142,30 +142,23 @@ class PoolWrappers:
     def holder_acquire(self, original: Function) -> Function:
         """Wrap PoolConnectionHolder.acquire: a place in the pool was found; it may have to connect, and run `setup`."""
 
-        async def acquire(holder: Any) -> Any:
-            wait = _wait.get()
+        async def marked_acquire(holder: Any) -> Any:
+            mark = Mark()
             try:
+                return await original(holder)
+            finally:
+                mark.end()
+
+        def acquire(holder: Any) -> Any:
+            try:
+                wait = _wait.get()
                 if wait is not None:
                     wait.turn()
             except Exception:
                 faults.ignore("noting a turn")
-            mark = Mark() if holder._setup is not None else None
-            try:
-                proxy = await original(holder)
-            finally:
-                if mark is not None:
-                    mark.end()
-            self._taken(holder, wait)
-            return proxy
+            return (original if holder._setup is None else marked_acquire)(holder)
 
         return acquire
-
-    def _taken(self, holder: Any, wait: Wait | None) -> None:
-        try:
-            probe = self.probe(holder._pool)
-            probe.taken(holder, probe.series() if wait is None else wait.series)
-        except Exception:
-            faults.ignore("noting a connection taken")
 
     def holder_released(self, original: Function) -> Function:
         """Wrap PoolConnectionHolder._release, which every way back into the pool ends with."""
@@ -175,7 +168,9 @@ class PoolWrappers:
             original(holder)
             if in_use:
                 try:
-                    self.probe(holder._pool).returned(holder)
+                    probe: PoolProbe | None = holder._pool._queue.__dict__.get(PROBE)
+                    if probe is not None:
+                        probe.returned(holder)
                 except Exception:
                     faults.ignore("noting a connection returned")
 
@@ -296,15 +291,16 @@ def _watch(queue: Any, probe: PoolProbe) -> None:
     """
     reference, get = weakref.ref(queue), type(queue).get
 
-    async def observed_get() -> Any:
+    def observed_get() -> Any:
         queue: Any = reference()
         try:
-            wait = _wait.get()
-            if wait is not None:
-                wait.asks(found_empty=queue.empty())
+            if queue.empty():
+                wait = _wait.get()
+                if wait is not None:
+                    wait.queues()
         except Exception:
             faults.ignore("noting a wait")
-        return await get(queue)
+        return get(queue)
 
     setattr(queue, PROBE, probe)
     queue.get = observed_get
@@ -328,6 +324,11 @@ def _is_open(holder: Any) -> bool:
         return connection is not None and not connection.is_closed()
     except AttributeError:
         return False
+
+
+def _handle(connection: Any) -> Any:
+    """Return what a pool's connection is known by until it comes back."""
+    return connection._holder
 
 
 def _leave(token: Token[Wait | None]) -> None:

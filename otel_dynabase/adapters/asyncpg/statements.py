@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from asyncpg import connresource
+
 from otel_dynabase import faults
-from otel_dynabase.tenant import is_internal, mark_internal, unmark
+from otel_dynabase.adapters.asyncpg.pools import PROBE
+from otel_dynabase.tenant import is_internal, mark_internal, marked, unmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_dynabase.adapters.asyncpg.pools import PoolWrappers
     from otel_dynabase.probes import Probes
-    from otel_dynabase.probes.statement import Statement
+    from otel_dynabase.probes.pool import PoolProbe
+    from otel_dynabase.probes.statement import StatementSeries
     from otel_dynabase.probes.tenants import TenantSeries
 
     Function = Callable[..., Any]
     Rows = Callable[[Any, Any], int | None]
     """How many rows a result is, given what ran it; None where it gives the application none."""
-    Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], Statement | None]
+    Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], StatementSeries | None]
 
 
 def no_rows(_subject: Any, _result: Any) -> None:
@@ -49,22 +55,22 @@ class StatementWrappers:
     """How each kind of statement begins, and wrappers of what is not a statement but may fail like one."""
 
     def __init__(self, probes: Probes, pools: PoolWrappers) -> None:
-        self._probes = probes
+        self._statements = probes.statements
         self._pools = pools
 
-    def _series(self, connection: Any) -> TenantSeries:
+    def _tenant(self, connection: Any) -> TenantSeries:
         """Find out for whom a connection is used: its pool's tenant, its database's, or the current task's."""
         proxy = connection._proxy
-        if proxy is not None:
-            return self._pools.probe(proxy._holder._pool).series()
-        return self._pools.series_of_database(connection._params.database)
+        if proxy is None:
+            return self._pools.series_of_database(connection._params.database)
+        pool = proxy._holder._pool
+        probe: PoolProbe = pool._queue.__dict__.get(PROBE) or self._pools.probe(pool)
+        return probe.series()
 
-    def _begin(self, connection: Any, sql: str, operation: str | None = None) -> Statement | None:
-        """Start timing a statement, unless it is the driver's own."""
+    def _begin(self, connection: Any, sql: str, operation: str | None = None) -> StatementSeries | None:
+        """Find out where a statement's figures go."""
         try:
-            if is_internal():
-                return None
-            return self._probes.statements.begin(self._series(connection), sql, operation)
+            return self._statements.series(self._tenant(connection), sql, operation)
         except Exception:
             faults.ignore("beginning a statement")
             return None
@@ -72,28 +78,28 @@ class StatementWrappers:
     def of_connection(self, sql_name: str) -> Begin:
         """Begin statements whose text is a method's first parameter, called `sql_name`."""
 
-        def begin(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Statement | None:
+        def begin(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StatementSeries | None:
             return self._begin(connection, args[0] if args else kwargs.get(sql_name, ""))
 
         return begin
 
-    def of_copy(self, connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+    def of_copy(self, connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> StatementSeries | None:
         """Begin a COPY, whose text the driver makes."""
         return self._begin(connection, "", "COPY")
 
-    def of_prepared(self, prepared: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+    def of_prepared(self, prepared: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> StatementSeries | None:
         """Begin an execution of a prepared statement."""
         return self._begin(prepared._connection, prepared._query)
 
-    def of_cursor(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+    def of_cursor(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> StatementSeries | None:
         """Begin a cursor: opening it is its statement; every further trip to the server is a FETCH."""
         return self._begin(cursor._connection, cursor._query)
 
-    def of_fetch(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+    def of_fetch(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> StatementSeries | None:
         """Begin a trip of an open cursor, unless it has nothing left to ask for."""
         return None if cursor._exhausted else self._begin(cursor._connection, "", "FETCH")
 
-    def of_iteration(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Statement | None:
+    def of_iteration(self, cursor: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> StatementSeries | None:
         """Begin only where iterating goes to the server: rows of the same trip come out of a buffer."""
         if cursor._buffer or cursor._exhausted:
             return None
@@ -131,7 +137,7 @@ class StatementWrappers:
 
     def _failed(self, connection: Any, error: BaseException) -> None:
         try:
-            self._probes.statements.control_failed(self._series(connection), error)
+            self._statements.control_failed(self._tenant(connection), error)
         except Exception:
             faults.ignore("measuring a failed transaction")
 
@@ -141,23 +147,35 @@ def timed(begin: Begin, rows: Rows) -> Callable[[Function], Function]:
 
     def wrap(original: Function) -> Function:
         async def run(subject: Any, *args: Any, **kwargs: Any) -> Any:
-            statement = begin(subject, args, kwargs)
-            if statement is None:
+            series = None if marked() is not None and is_internal() else begin(subject, args, kwargs)
+            if series is None:
                 return await original(subject, *args, **kwargs)
+            began = perf_counter()
             try:
                 result = await original(subject, *args, **kwargs)
             except StopAsyncIteration:
-                statement.done(rows, subject, None)
+                series.done(began, rows, subject, None)
                 raise
             except BaseException as error:
-                statement.failed(error, driver_timeout=_limited(subject, kwargs))
+                series.failed(began, error, driver_timeout=_limited(subject, kwargs))
                 raise
-            statement.done(rows, subject, result)
+            series.done(began, rows, subject, result)
             return result
 
         return run
 
     return wrap
+
+
+def guarded(wrap: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Wrap beneath the driver's check that a resource is still usable: it refuses at the call, not when awaited."""
+
+    def wrapped(original: Function) -> Function:
+        checked: Function = vars(original)["__wrapped__"]  # connresource.guarded uses functools.wraps
+        refusing: Function = connresource.guarded(functools.wraps(checked)(wrap(checked)))
+        return refusing
+
+    return wrapped
 
 
 def _limited(subject: Any, kwargs: dict[str, Any]) -> bool:
