@@ -150,7 +150,7 @@ class Runtime:
             )
 
     def _directory_changed(self) -> None:
-        self.probes.tenants.refresh()
+        self.probes.pools.refresh()
 
     def _refresh(self) -> float:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otel_dynabase import faults
 from otel_dynabase.catalog.metrics import (
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from otel_dynabase.catalog.kinds import Key, Metric
     from otel_dynabase.probes.coldstart import ColdStarts
     from otel_dynabase.probes.limits import Limits
+    from otel_dynabase.probes.statement import StatementSeries
     from otel_dynabase.probes.tenants import Tenants, TenantSeries
 
     Observation = tuple[Metric, Key, float]
@@ -39,12 +40,11 @@ CLOCK_SLACK = 0.001
 class Wait:
     """One acquire under way. Every method keeps its own failures to itself."""
 
-    __slots__ = ("_handle", "_timeout", "began", "connect_failed", "given", "probe", "queued", "series")
+    __slots__ = ("_timeout", "began", "connect_failed", "given", "probe", "queued", "series")
 
-    def __init__(self, probe: PoolProbe, timeout: float | None, handle: Callable[[Any], object]) -> None:
+    def __init__(self, probe: PoolProbe, timeout: float | None) -> None:
         self.probe = probe
         self._timeout = timeout
-        self._handle = handle
         self.series = probe.series()
         self.queued = False
         """Every connection was out when it asked for one."""
@@ -67,13 +67,13 @@ class Wait:
         else:
             self.given = self.began
 
-    def done(self, connection: Any) -> None:
-        """Account for a connection that was given: it is out from now on."""
+    def done(self, handle: object) -> None:
+        """Account for a connection that was given; it is out from now on, known by `handle` until it comes back."""
         now = perf_counter()
         try:
             probe, series = self.probe, self.series
             probe.pending -= 1
-            probe.held[self._handle(connection)] = (series, now)
+            probe.held[handle] = (series, now)
             pool = series.pools.get(probe.name) or series.pool(probe.name)
             span = current_span() if in_context() else None
             if span is None:
@@ -172,7 +172,7 @@ class PoolProbe:
 
     __slots__ = (
         *("__weakref__", "_bound", "_generation", "_idle", "_project", "_tenants"),
-        *("database", "held", "limits", "max_size", "min_size", "name", "pending", "queue"),
+        *("database", "held", "limits", "max_size", "min_size", "name", "pending", "queue", "statements"),
     )
 
     def __init__(
@@ -197,6 +197,8 @@ class PoolProbe:
         """Those that found no place and wait for their turn."""
         self.held: dict[object, tuple[TenantSeries, float]] = {}
         """Connections that are out: for whom, and since when."""
+        self.statements: dict[str, StatementSeries] = {}
+        """Where statements go, by their text, while the pool is one tenant's: one look instead of four."""
         self._idle = idle
         self._project = project
         self._tenants = pools.tenants
@@ -206,12 +208,16 @@ class PoolProbe:
     def bind(self, project_id: str) -> None:
         """Say that this pool is one tenant's."""
         self._project = project_id
-        self._generation = -1
+        self.stale()
+
+    def stale(self) -> None:
+        """Find out anew whose pool this is, and which series its statements have."""
+        self._generation, self.statements = -1, {}
 
     def own_series(self) -> TenantSeries | None:
         """Return the series of the tenant whose pool this is; None if many tenants share it."""
         if self._generation != self._tenants.generation:
-            generation = self._tenants.generation
+            generation, self.statements = self._tenants.generation, {}
             project = self._project or self._tenants.project_of(self.database)
             self._bound = None if project is None else self._tenants.of(project)
             self._generation = generation
@@ -269,6 +275,12 @@ class Pools:
     def closed(self, probe: PoolProbe) -> None:
         """Stop showing it."""
         self._live.discard(probe)
+
+    def refresh(self) -> None:
+        """Bind anew: the directory has changed."""
+        self.tenants.refresh()
+        for probe in list(self._live):
+            probe.stale()
 
     def after_fork(self) -> None:
         """Forget the parent's pools: their connections are not the child's."""

@@ -53,7 +53,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(target=waits, project=projects, timeout=st.sampled_from((None, 30.0)))
     def ask(self, project, timeout):
         with tenant(project):
-            wait = Wait(self.probe, timeout, lambda connection: connection)
+            wait = Wait(self.probe, timeout)
         if not self.free:
             wait.queues()
         self.counts["waiting"] += 1

@@ -113,7 +113,12 @@ class PoolWrappers:
         """Wrap Pool._acquire, which both ways of acquiring and all shortcuts go through."""
 
         async def _acquire(pool: Any, timeout: float | None) -> Any:  # noqa: ASYNC109  # the driver's signature
-            wait = self._waiting(pool, timeout)
+            wait = None
+            try:
+                if pool._queue is not None:  # a pool that is not open yet has none
+                    wait = Wait(pool._queue.__dict__.get(PROBE) or self.probe(pool), timeout)
+            except Exception:
+                faults.ignore("beginning an acquire")
             if wait is None:
                 return await original(pool, timeout)
             token = _wait.set(wait)
@@ -124,20 +129,10 @@ class PoolWrappers:
                 raise
             finally:
                 _leave(token)
-            wait.done(connection)
+            wait.done(connection._holder)
             return connection
 
         return _acquire
-
-    def _waiting(self, pool: Any, timeout: float | None) -> Wait | None:
-        try:
-            if pool._queue is None:
-                return None
-            probe: PoolProbe = pool._queue.__dict__.get(PROBE) or self.probe(pool)
-            return Wait(probe, timeout, _handle)
-        except Exception:
-            faults.ignore("beginning an acquire")
-            return None
 
     def holder_acquire(self, original: Function) -> Function:
         """Wrap PoolConnectionHolder.acquire: a place in the pool was found; it may have to connect, and run `setup`."""
@@ -289,17 +284,16 @@ def _watch(queue: Any, probe: PoolProbe) -> None:
 
     Nothing else tells exactly who queued: on Python 3.11 an acquire with a timeout asks in a task of its own, later.
     """
-    reference, get = weakref.ref(queue), type(queue).get
+    free, get = queue._queue, type(queue).get
 
     def observed_get() -> Any:
-        queue: Any = reference()
-        try:
-            if queue.empty():
+        if not free:
+            try:
                 wait = _wait.get()
                 if wait is not None:
                     wait.queues()
-        except Exception:
-            faults.ignore("noting a wait")
+            except Exception:
+                faults.ignore("noting a wait")
         return get(queue)
 
     setattr(queue, PROBE, probe)
@@ -324,11 +318,6 @@ def _is_open(holder: Any) -> bool:
         return connection is not None and not connection.is_closed()
     except AttributeError:
         return False
-
-
-def _handle(connection: Any) -> Any:
-    """Return what a pool's connection is known by until it comes back."""
-    return connection._holder
 
 
 def _leave(token: Token[Wait | None]) -> None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], StatementSeries | None]
 
 
+KNOWN = 256
+"""Statements of a pool's that are found by their text."""
+
+
 def no_rows(_subject: Any, _result: Any) -> None:
     """Count nothing: the statement gives the application no rows."""
 
@@ -79,9 +83,26 @@ class StatementWrappers:
         """Begin statements whose text is a method's first parameter, called `sql_name`."""
 
         def begin(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StatementSeries | None:
-            return self._begin(connection, args[0] if args else kwargs.get(sql_name, ""))
+            try:
+                sql = args[0] if args else kwargs.get(sql_name, "")
+                proxy = connection._proxy
+                if proxy is not None:
+                    probe: PoolProbe | None = proxy._holder._pool._queue.__dict__.get(PROBE)
+                    if probe is not None:
+                        return probe.statements.get(sql) or self._bind(probe, sql)
+                return self._statements.series(self._tenant(connection), sql)
+            except Exception:
+                faults.ignore("beginning a statement")
+                return None
 
         return begin
+
+    def _bind(self, probe: PoolProbe, sql: str) -> StatementSeries:
+        known = probe.statements  # the one of this moment: a refresh in between must not get a stale answer
+        series = self._statements.series(probe.series(), sql)
+        if len(known) < KNOWN and probe.own_series() is not None:
+            known[sql] = series
+        return series
 
     def of_copy(self, connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> StatementSeries | None:
         """Begin a COPY, whose text the driver makes."""
