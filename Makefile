@@ -15,14 +15,14 @@ help: ## Say what there is
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python >= 3.11 is needed, this is $$($(PYTHON) -V): run make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	@echo "== Python environment $(VENV) (about 1 minute, 1.3 GB)"
+	@echo "== Python environment $(VENV) (about 1 minute, 1.1 GB)"
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install -q -U 'pip>=25.1'
 	@$(RUN) -m pip install -q -e '.[asyncpg]' --group dev
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt
-	@echo "== Python environment $(OLDEST), with the oldest supported versions (about 1 minute, 1.3 GB)"
+	@echo "== Python environment $(OLDEST), with the oldest supported versions (about 1 minute, 1.1 GB)"
 	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	@$(OLDEST)/bin/python -m pip install -q -U 'pip>=25.1'
 	@$(OLDEST)/bin/python -m pip install -q -e '.[asyncpg]' --group dev -c tests/oldest.txt

@@ -183,7 +183,7 @@ def main() -> None:
     """Measure, and print a table and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--rounds", type=int, default=60, help="rounds; more narrow the intervals (default: %(default)s)"
+        "--rounds", type=int, default=150, help="rounds; more narrow the intervals (default: %(default)s)"
     )
     parser.add_argument("--queries", type=int, default=300, help="queries a block (default: %(default)s)")
     arguments = parser.parse_args()
