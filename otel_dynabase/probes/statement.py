@@ -132,7 +132,8 @@ class Statements:
     def series(self, tenant: TenantSeries, sql: str, operation: str | None = None) -> StatementSeries:
         """Return where a statement of a tenant's goes, by its text or by the operation that it is known to be."""
         operation = operation or self._commands.get(sql) or self._command(sql)
-        return tenant.statements.get(operation) or self._bind(tenant, operation)
+        found: StatementSeries | None = tenant.statements.get(operation)
+        return found or self._bind(tenant, operation)
 
     def _bind(self, tenant: TenantSeries, operation: str) -> StatementSeries:
         bound = tenant.statements[operation] = StatementSeries(self, tenant, operation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_dynabase.catalog.attributes import OTHER_PROJECT
 from otel_dynabase.catalog.metrics import (
@@ -17,7 +17,6 @@ from otel_dynabase.tenant import current_project
 if TYPE_CHECKING:
     from otel_dynabase.catalog.kinds import Counter, Histogram, Value
     from otel_dynabase.directory import Directory, Tenant
-    from otel_dynabase.probes.statement import StatementSeries
     from otel_dynabase.store import Budget, Distribution, Store, Sum
 
 
@@ -43,7 +42,8 @@ class TenantSeries:
         self._store = store
         self.tenant = tenant
         self.labels: tuple[str, str, str] = (project_label, tenant.tier, tenant.plan)
-        self.statements: dict[str, StatementSeries] = {}
+        self.statements: dict[str, Any] = {}
+        """By operation, bound by `probes.statement`."""
         self.pools: dict[str, PoolSeries] = {}
 
     def pool(self, pool_name: str) -> PoolSeries:
