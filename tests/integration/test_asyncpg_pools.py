@@ -621,3 +621,24 @@ async def test_closing_frees_what_it_frees_without_us(pg, telemetry):
     measured = await _freed_after_closing(pg)
     telemetry.uninstrument()
     assert measured == await _freed_after_closing(pg)
+
+
+async def _close_while_waiting(pg):
+    """Close a pool while somebody waits for its only connection; say how both end."""
+    pool = await pg.pool(max_size=1)
+    held = await pool.acquire()
+    waiting = asyncio.ensure_future(pool.acquire(timeout=0.5))
+    closing = asyncio.ensure_future(pool.close())
+    await asyncio.sleep(0.05)
+    await pool.release(held)
+    ends = await asyncio.gather(waiting, closing, return_exceptions=True)
+    pool.terminate()
+    return [(type(end).__name__, str(end) if isinstance(end, BaseException) else "") for end in ends]
+
+
+async def test_closing_a_pool_while_somebody_waits_ends_as_without_us(pg, instrument):
+    plain = await _close_while_waiting(pg)
+    telemetry = instrument()
+    assert await _close_while_waiting(pg) == plain
+    assert all(not probe.pending and not probe.queue for probe in telemetry.runtime.probes.pools._live)
+    assert telemetry.value("tenant.limit.hits") == 1
