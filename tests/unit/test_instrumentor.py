@@ -253,3 +253,9 @@ def test_closing_twice_is_once(telemetry, caplog):
     telemetry.runtime.close()
     telemetry.runtime.close()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_the_sdks_switch_switches_us_off(instrument, monkeypatch):
+    """With it the SDK's readers still collect; they must find nothing of ours."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert instrument().runtime is None
