@@ -233,23 +233,23 @@ class Bridge:
     def wrap(self, reader: sdk.MetricReader, collect: Collect) -> Collect:
         """Make a callback that adds our scope to what `collect` returns."""
         consumer = getattr(collect, "__self__", None)
-        resource = getattr(getattr(consumer, "_sdk_config", None), "resource", None)
+        config = getattr(consumer, "_sdk_config", None)
         foreign = self._provider is not None and self._provider._measurement_consumer is not consumer
-        if resource is None or foreign:
+        if config is None or foreign:
             return collect
         self._joined.add(reader)
-        return _Collect(self._producer, weakref.ref(reader), collect, resource)
+        return _Collect(self._producer, weakref.ref(reader), collect, config)
 
 
 class _Collect:
     """A reader's callback: collects what the SDK has, and adds our scope."""
 
     def __init__(
-        self, producer: Producer, reader: weakref.ref[sdk.MetricReader], original: Collect, resource: Resource
+        self, producer: Producer, reader: weakref.ref[sdk.MetricReader], original: Collect, config: Any
     ) -> None:
         self._producer = producer
         self._reader = reader
-        self._resource = resource
+        self._config = config
         self.original = original
 
     def __call__(self, *args: Any, **kwargs: Any) -> sdk.MetricsData | None:
@@ -259,7 +259,8 @@ class _Collect:
             if reader is None:
                 return data
             ours = self._producer.produce(reader, reader._instrument_class_temporality)
-            return _with_scope(data, ours, self._resource) if ours.metrics else data
+            # asked each time: after a fork the SDK gives the child a service.instance.id of its own
+            return _with_scope(data, ours, self._config.resource) if ours.metrics else data
         except Exception:
             faults.ignore("producing metrics")
             return data

@@ -512,3 +512,17 @@ def test_the_sdks_own_serializer_takes_ours(provider_of):
     histogram = next(metric for metric in ours.metrics if metric.name == "db.client.operation.duration").histogram
     assert sum(point.count for point in histogram.data_points) == 3
     assert not any(point.HasField("min") or point.HasField("max") for point in histogram.data_points)
+
+
+def test_a_forked_worker_reports_as_an_instance_of_its_own(provider_of):
+    """After a fork the SDK renews service.instance.id; two workers under one id would add up to nonsense."""
+    reader = InMemoryMetricReader()
+    provider = provider_of(reader, **{"service.instance.id": "parent"})
+    World().fill().connect()
+    assert [resource.resource.attributes for resource in reader.get_metrics_data().resource_metrics] == [
+        {"service.instance.id": "parent"}
+    ]
+    provider._sdk_config.resource = Resource({"service.instance.id": "child"})
+    assert [resource.resource.attributes for resource in reader.get_metrics_data().resource_metrics] == [
+        {"service.instance.id": "child"}
+    ]
