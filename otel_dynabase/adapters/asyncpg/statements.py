@@ -72,28 +72,20 @@ class StatementWrappers:
         return probe.series()
 
     def _begin(self, connection: Any, sql: str, operation: str | None = None) -> StatementSeries | None:
-        """Find out where a statement's figures go."""
-        try:
-            return self._statements.series(self._tenant(connection), sql, operation)
-        except Exception:
-            faults.ignore("beginning a statement")
-            return None
+        """Find out where a statement's figures go; `timed` guards this and all that begins a statement."""
+        return self._statements.series(self._tenant(connection), sql, operation)
 
     def of_connection(self, sql_name: str) -> Begin:
         """Begin statements whose text is a method's first parameter, called `sql_name`."""
 
         def begin(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> StatementSeries | None:
-            try:
-                sql = args[0] if args else kwargs.get(sql_name, "")
-                proxy = connection._proxy
-                if proxy is not None:
-                    probe: PoolProbe | None = proxy._holder._pool._queue.__dict__.get(PROBE)
-                    if probe is not None:
-                        return probe.statements.get(sql) or self._bind(probe, sql)
-                return self._statements.series(self._tenant(connection), sql)
-            except Exception:
-                faults.ignore("beginning a statement")
-                return None
+            sql = args[0] if args else kwargs.get(sql_name, "")
+            proxy = connection._proxy
+            if proxy is not None:
+                probe: PoolProbe | None = proxy._holder._pool._queue.__dict__.get(PROBE)
+                if probe is not None:
+                    return probe.statements.get(sql) or self._bind(probe, sql)
+            return self._begin(connection, sql)
 
         return begin
 
@@ -168,7 +160,12 @@ def timed(begin: Begin, rows: Rows) -> Callable[[Function], Function]:
 
     def wrap(original: Function) -> Function:
         async def run(subject: Any, *args: Any, **kwargs: Any) -> Any:
-            series = None if marked() is not None and is_internal() else begin(subject, args, kwargs)
+            series = None
+            try:
+                if marked() is None or not is_internal():
+                    series = begin(subject, args, kwargs)
+            except Exception:
+                faults.ignore("beginning a statement")
             if series is None:
                 return await original(subject, *args, **kwargs)
             began = perf_counter()
