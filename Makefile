@@ -18,14 +18,14 @@ $(VENV)/.installed: pyproject.toml
 	@echo "== Python environment $(VENV) (about 1 minute, 1.1 GB)"
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install -q -U 'pip>=25.1'
-	@$(RUN) -m pip install -q -e '.[asyncpg]' --group dev
+	@$(RUN) -m pip install -q -e '.[all]' --group dev
 	@touch $@
 
 $(OLDEST)/.installed: pyproject.toml tests/oldest.txt
 	@echo "== Python environment $(OLDEST), with the oldest supported versions (about 1 minute, 1.1 GB)"
 	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	@$(OLDEST)/bin/python -m pip install -q -U 'pip>=25.1'
-	@$(OLDEST)/bin/python -m pip install -q -e '.[asyncpg]' --group dev -c tests/oldest.txt
+	@$(OLDEST)/bin/python -m pip install -q -e '.[all]' --group dev -c tests/oldest.txt
 	@touch $@
 
 setup: $(VENV)/.installed ## Make the Python environment

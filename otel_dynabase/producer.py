@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics._internal import instrument as sdk_instrument
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_dynabase import faults
-from otel_dynabase.catalog.kinds import Counter, Histogram, UpDownCounter
+from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, Recorded, UpDownCounter
 from otel_dynabase.catalog.metrics import METRICS
 from otel_dynabase.store import HistogramPoint, SumPoint
 from otel_dynabase.version import SCHEMA_URL, SCOPE, __version__
@@ -55,7 +55,12 @@ class Producer:
 
     def __init__(self, store: Store, families: Iterable[str]) -> None:
         self._store = store
-        self._metrics = tuple(m for m in METRICS if m.family in families or m.name.startswith("otel_dynabase."))
+        self._metrics = tuple(
+            metric
+            for metric in METRICS
+            if not isinstance(metric, Recorded)
+            and (metric.family in families or metric.name.startswith("otel_dynabase."))
+        )
         self._scope = InstrumentationScope(SCOPE, __version__, SCHEMA_URL)
         self._last: weakref.WeakKeyDictionary[object, dict[tuple[Metric, Key], tuple[Point, int]]]
         self._last = weakref.WeakKeyDictionary()
@@ -80,8 +85,8 @@ class Producer:
     ) -> Iterator[sdk.Metric]:
         series, observed, now = self._families(), self._store.observed(), time.time_ns()
         for metric in self._metrics:
-            if isinstance(metric, UpDownCounter):
-                data: Any = self._gauge(metric, observed.get(metric, {}), now)
+            if isinstance(metric, Gauge | UpDownCounter):
+                data: Any = self._observed(metric, observed.get(metric, {}), now)
             else:
                 kind = sdk_instrument._Counter if isinstance(metric, Counter) else sdk_instrument._Histogram
                 wanted = temporality.get(kind, CUMULATIVE)
@@ -128,12 +133,11 @@ class Producer:
         ]
         return sdk.Sum(numbers, temporality, is_monotonic=True)
 
-    def _gauge(self, metric: Metric, values: dict[Key, float], now: int) -> Any:
-        """Up-down counters stay cumulative whatever a reader prefers (as the SDK's own do)."""
-        numbers = [
-            sdk.NumberDataPoint(_attributes(metric, key), self._start_ns, now, value) for key, value in values.items()
-        ]
-        return sdk.Sum(numbers, CUMULATIVE, is_monotonic=False)
+    def _observed(self, metric: Metric, values: dict[Key, float], now: int) -> Any:
+        """Make data points of values read now; up-down counters stay cumulative (as the SDK's own do)."""
+        began = cast("int", None) if isinstance(metric, Gauge) else self._start_ns  # a gauge began never
+        numbers = [sdk.NumberDataPoint(_attributes(metric, key), began, now, value) for key, value in values.items()]
+        return sdk.Gauge(numbers) if isinstance(metric, Gauge) else sdk.Sum(numbers, CUMULATIVE, is_monotonic=False)
 
 
 def _view(metric: Metric, source: dict[Key, Point]) -> dict[Key, Point]:

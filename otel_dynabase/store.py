@@ -11,9 +11,11 @@ import threading
 import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from otel_dynabase import faults
+from otel_dynabase.catalog.kinds import Gauge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -217,7 +219,7 @@ class Store:
             return self._families.setdefault(metric, {}).setdefault(key, make())
 
     def observe(self, observer: Observer) -> None:
-        """Ask `observer` for current values at each collection, on the collecting thread; equal keys are added up."""
+        """Ask `observer` for current values at each collection, on the collecting thread; equal keys are folded."""
         self._observers.append(observer)
 
     def series(self) -> Iterator[tuple[Metric, Key, SumPoint | HistogramPoint]]:
@@ -233,7 +235,8 @@ class Store:
             try:
                 for metric, key, value in observer():
                     family = values.setdefault(metric, {})
-                    family[key] = family.get(key, 0) + value
+                    fold = max if isinstance(metric, Gauge) and metric.fold == "max" else add
+                    family[key] = value if key not in family else fold(family[key], value)
             except Exception:
                 faults.ignore("observing pools")
         return values

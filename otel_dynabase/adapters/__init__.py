@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otel_dynabase")
 
+LIBRARIES = ("asyncpg",)
+"""The libraries that there is an adapter for, by the name that they are imported by: the module here has it too.
+
+An adapter has `patches(probes)`, its table; and where it needs them `release()`, which takes back what it has put on
+objects that are still in use, and `bind(target, project_id)`, which says whether the target is one of its library's.
+"""
+
+
+def _installed(part: str) -> Iterator[tuple[str, Any]]:
+    """Return the adapters of installed libraries that have a part, importing only these, and the part."""
+    for library in LIBRARIES:
+        if find_spec(library) is not None:
+            adapter = importlib.import_module(f"{__name__}.{library}")
+            if hasattr(adapter, part):
+                yield library, getattr(adapter, part)
+
 
 def tables(probes: Probes) -> Iterator[tuple[str, tuple[Patch, ...]]]:
     """Return each installed library's name and its table of patches."""
-    if find_spec("asyncpg") is not None:
-        from otel_dynabase.adapters import asyncpg  # noqa: PLC0415  # only where the library is installed
-
-        yield "asyncpg", asyncpg.patches(probes)
-        yield from forerunners()
+    for library, patches in _installed("patches"):
+        yield library, patches(probes)
+    yield from forerunners()
 
 
 def forerunners() -> Iterator[tuple[str, tuple[Patch, ...]]]:
@@ -36,25 +51,22 @@ def forerunners() -> Iterator[tuple[str, tuple[Patch, ...]]]:
 
 def release() -> None:
     """Take back what adapters have put on objects that are still in use."""
-    if find_spec("asyncpg") is not None:
-        from otel_dynabase.adapters import asyncpg  # noqa: PLC0415  # only where the library is installed
-
-        asyncpg.release()
+    for _library, part in _installed("release"):
+        part()
 
 
-def bind_tenant(pool: Any, project_id: str) -> None:
-    """Say that a pool serves one project only; a pool of asyncpg's must be open (awaited) already.
+def bind_tenant(target: Any, project_id: str) -> None:
+    """Say that a pool, an engine or a circuit breaker serves one project only.
 
-    An unusable `project_id` gives one warning and counts as `unknown`; nothing is ever raised.
+    A pool of asyncpg's must be open (awaited) already. An unusable `project_id` gives one warning and counts as
+    `unknown`; nothing is ever raised.
     """
     project_id = checked(project_id, "bind_tenant()")
-    if find_spec("asyncpg") is not None:
-        from otel_dynabase.adapters import asyncpg  # noqa: PLC0415  # only where the library is installed
-
-        if asyncpg.bind(pool, project_id):
-            return
+    if any(bind(target, project_id) for _library, bind in _installed("bind")):
+        return
     logger.warning(
-        "otel-dynabase: bind_tenant(%s, %r) has no effect: expected an open asyncpg.Pool",
-        type(pool).__name__,
+        "otel-dynabase: bind_tenant(%s, %r) has no effect: expected an open pool of %s",
+        type(target).__name__,
         project_id,
+        ", ".join(LIBRARIES),
     )

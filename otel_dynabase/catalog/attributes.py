@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from otel_dynabase.catalog.plans import PLANS, TIERS
+from otel_dynabase.catalog.plans import PLANS, RESOURCES, TIERS
 
 UNKNOWN = "unknown"
 OTHER_PROJECT = "_other"
@@ -31,6 +31,8 @@ PROJECT = Attribute(
 TENANT = Attribute("tenant_id", "The organisation that owns the project; on spans and events only, never on a metric.")
 TIER = Attribute("tier", "The compute tier that the project runs on now.", (*TIERS, UNKNOWN))
 PLAN = Attribute("plan", "The subscription that the tenant pays for.", (*PLANS, UNKNOWN))
+TENANT_LABELS = (PROJECT, TIER, PLAN)
+"""What nearly every series of a tenant's begins with."""
 DATABASE_TYPE = Attribute("database_type", "The ticket's name of the database system.", ("postgres",), "postgres")
 DB_SYSTEM = Attribute("db.system.name", "The semantic-convention name of it.", ("postgresql",), "postgresql")
 OPERATION = Attribute(
@@ -59,6 +61,29 @@ REJECTION = Attribute(
 )
 SOURCE_TIER = Attribute("source_tier", "The tier that the project slept in.", ("COLD", "WARM", UNKNOWN))
 CACHE_LEVEL = Attribute("cache_level", "Which cache served the start.", ("L1_miss", "L2_hit", "L3_hit", UNKNOWN))
+FROM_TIER = Attribute("from_tier", "The compute tier before.", TIER.values)
+TO_TIER = Attribute("to_tier", "The compute tier after.", TIER.values)
+TRANSITION = Attribute(
+    "reason",
+    "Why the tier changed.",
+    ("automatic_promotion", "automatic_demotion", "manual_upgrade", "manual_downgrade", "scale_to_zero"),
+)
+SCALE_REASON = Attribute("reason", "Why compute was given up.", ("idle_timeout", "manual", "cost_optimization"))
+FROM_PLAN = Attribute("from_tier", "The plan before, under the ticket's name.", PLAN.values)
+TO_PLAN = Attribute("to_tier", "The plan after, under the ticket's name.", PLAN.values)
+CHANGE_TYPE = Attribute(
+    "change_type", "What kind of change.", ("upgrade", "downgrade", "trial_conversion", "cancellation")
+)
+RESOURCE = Attribute("resource", "Of what the plan's limit is reached.", RESOURCES)
+POOL_TYPE = Attribute("pool_type", "Which memory.", ("buffer_pool", "shared_buffers", "work_mem"))
+IO_OPERATION = Attribute("operation", "Which way.", ("read", "write"))
+CACHE = Attribute("cache_level", "Where the answer was; `L4_miss`: in no cache.", ("L1", "L2", "L3", "L4_miss"))
+EVICTION = Attribute("reason", "Why it had to go.", ("lru", "tier_demotion", "memory_pressure"))
+HOUR = Attribute("hour", "The hour of the day, UTC.", tuple(str(hour) for hour in range(24)))
+PERIOD = Attribute("duration_category", "How long the tenant was active.", ("<1h", "1-4h", "4-24h", ">24h"))
+BREAKER_STATE = Attribute("state", "What a circuit breaker does.", ("closed", "half_open", "open"))
+SLO_LATENCY = Attribute("slo_threshold_ms", "The plan's objective in milliseconds; 0: none may happen.")
+SLO_SHARE = Attribute("slo_threshold_percent", "The plan's objective in percent.")
 EVENT_OUTCOME = Attribute(
     "outcome", "What became of an event.", ("emitted", "acknowledged", "retried", "unanswered", "dropped", "coalesced")
 )

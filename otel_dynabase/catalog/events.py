@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otel_dynabase.catalog.kinds import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +20,57 @@ class Event:
     name: str
     attributes: tuple[str, ...]
     what: str
+    sources: tuple[Source, ...]
 
 
+TIER_TRANSITION = Event(
+    "tier_transition",
+    ("source_tier", "target_tier", "reason", "trigger_conditions"),
+    "The tenant's compute tier changed, and why.",
+    ("report", "observer"),
+)
 LIMIT_HIT = Event(
     "limit_hit",
     ("limit_type", "action", "queue_depth", "rejection_count", "hit_count", "queue_duration_ms"),
     "A limit of the tenant's made requests wait or fail; hits in quick succession are one event with their count.",
+    ("app", "report"),
+)
+SCALED_TO_ZERO = Event(
+    "scale_to_zero",
+    ("reason", "idle_duration_sec", "last_query_timestamp"),
+    "The tenant's compute was given up.",
+    ("report", "observer"),
 )
 COLD_START = Event(
     "cold_start",
-    ("source_tier", "cache_level", "startup_duration_ms", "first_query_latency_ms"),
+    ("source_tier", "cache_level", "startup_duration_ms", "first_query_latency_ms", "phases"),
     "A request found the tenant's compute asleep and woke it.",
+    ("app", "report"),
+)
+PLAN_CHANGE = Event(
+    "plan_change",
+    ("from_tier", "to_tier", "change_type", "effective_timestamp"),
+    "The tenant changed its plan.",
+    ("report", "observer"),
+)
+CEILING_HIT = Event(
+    "tier_ceiling_hit",
+    ("resource_type", "hit_count_24h", "upgrade_suggested"),
+    "The tenant stayed at its plan's limit for a sustained while.",
+    ("observer",),
+)
+BREAKER_EVENT = Event(
+    "circuit_breaker_event",
+    ("database_type", "state", "error_threshold", "volume"),
+    "A circuit breaker changed its state.",
+    ("app", "report"),
+)
+CACHE_ALERT = Event(
+    "cache_efficiency_alert",
+    ("cache_level", "hit_rate", "expected_rate", "deviation"),
+    "A cache's hit rate is not what was expected of it.",
+    ("report",),
 )
 
-EVENTS: tuple[Event, ...] = (LIMIT_HIT, COLD_START)
+EVENTS: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
+"""All of the above, in the order they are written."""

@@ -1,4 +1,4 @@
-"""The kinds of metric, and what a view is.
+"""The kinds of metric, where each comes from, and what a view is.
 
 A metric is one line in `catalog.metrics`. A view shows an accumulator that another metric already fills under a second
 name, with fewer labels or counting only: so that, say, `db_queries_total` and the histogram of the same statements can
@@ -8,7 +8,7 @@ never disagree, and the second one costs a query nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,15 +19,20 @@ Value = str | None
 Key = tuple[Value, ...]
 """A series' identity: the values of its metric's labels in their order; None leaves the attribute out."""
 
+Source = Literal["app", "app, opt-in", "report", "observer", "rule"]
+"""Who measures: the instrumented process without a change to its code; the platform's own code by one typed call;
+the one `otel-dynabase observe`; a recording rule of Prometheus'."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """What is measured: OpenTelemetry name, UCUM unit, labels, and what it means in one sentence."""
+    """What is measured: OpenTelemetry name, UCUM unit, labels, what it means in one sentence, and who measures it."""
 
     name: str
     unit: str
     labels: tuple[Attribute, ...]
     what: str
+    sources: tuple[Source, ...] = field(default=("app",), kw_only=True)
     view_of: View | None = field(default=None, kw_only=True)
 
     @property
@@ -43,12 +48,33 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counter(Metric):
-    """Adds up; never falls."""
+    """Adds up; never falls.
+
+    `born_for` names the plans whose tenants have every series of it at 0 from the moment that they are known: where the
+    first increment is what an alert waits for.
+    """
+
+    born_for: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UpDownCounter(Metric):
     """Adds up over processes; read when it is collected."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gauge(Metric):
+    """A value as it is when it is collected.
+
+    `fold` is what stands for several tenants: the sum, or the highest where adding up means nothing (a state, an age).
+    """
+
+    fold: Literal["sum", "max"] = field(default="sum", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded(Metric):
+    """What a recording rule of Prometheus' makes of other metrics; `name` is its name there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

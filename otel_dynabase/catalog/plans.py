@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 TIERS = ("COLD", "WARM", "HOT", "PERSISTENT")
 """Compute tiers in ascending order; the position is the value of `tenant_current_tier`."""
+RESOURCES = ("connections", "query_rate", "storage", "compute_time")
+"""What a plan limits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextvars import ContextVar
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 CLOCK_SLACK = 0.001
 """Seconds by which an event loop's timer may fire early."""
+
+current_wait: ContextVar[Wait | None] = ContextVar("otel_dynabase_wait", default=None)
+"""The acquire under way in this context, whatever library's: a connect beneath it is its connect."""
 
 
 class Wait:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from asyncpg.pool import Pool
 
 from otel_dynabase import faults
 from otel_dynabase.adapters.asyncpg.target import target_of
-from otel_dynabase.probes.pool import Connecting, PoolProbe, Wait
+from otel_dynabase.probes.pool import Connecting, PoolProbe, Wait, current_wait
 from otel_dynabase.tenant import Mark, is_internal, mark_connecting, mark_internal, marked, unmark
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ PROJECT = "_otel_dynabase_project"
 """Attributes of a pool's queue: pools have slots and cannot be weakly referenced, and their queue dies with them."""
 
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()
-_wait: ContextVar[Wait | None] = ContextVar("otel_dynabase_wait", default=None)
 
 
 def bind(pool: Any, project_id: str) -> bool:
@@ -121,7 +119,7 @@ class PoolWrappers:
                 faults.ignore("beginning an acquire")
             if wait is None:
                 return await original(pool, timeout)
-            token = _wait.set(wait)
+            token = current_wait.set(wait)
             try:
                 connection = await original(pool, timeout)
             except BaseException as error:
@@ -146,7 +144,7 @@ class PoolWrappers:
 
         def acquire(holder: Any) -> Any:
             try:
-                wait = _wait.get()
+                wait = current_wait.get()
                 if wait is not None:
                     wait.turn()
             except Exception:
@@ -186,7 +184,7 @@ class PoolWrappers:
         try:
             if is_internal():
                 return None
-            probe, wait = self.probe(pool), _wait.get()
+            probe, wait = self.probe(pool), current_wait.get()
             series = probe.series() if wait is None else wait.series
             return Connecting(self._probes.pools, series, probe, wait)
         except Exception:
@@ -205,6 +203,9 @@ class PoolWrappers:
         try:
             if is_internal():
                 return None
+            wait = current_wait.get()
+            if wait is not None:  # another library's pool, which connects through the driver
+                return Connecting(self._probes.pools, wait.series, wait.probe, wait)
             series = self.series_of_database(target_of((), kwargs)[1])
             return Connecting(self._probes.pools, series, None, None)
         except Exception:
@@ -264,7 +265,7 @@ class PoolWrappers:
 
 async def _connecting(connecting: Connecting | None, mark: Mark, original: Function, *args: Any, **kwargs: Any) -> Any:
     """Connect under a mark, and forget the wait: what a transport calls later runs in the context it was made in."""
-    token = _wait.set(None)
+    token = current_wait.set(None)
     try:
         made = await original(*args, **kwargs)
     except BaseException as error:
@@ -289,7 +290,7 @@ def _watch(queue: Any, probe: PoolProbe) -> None:
     def observed_get() -> Any:
         if not free:
             try:
-                wait = _wait.get()
+                wait = current_wait.get()
                 if wait is not None:
                     wait.queues()
             except Exception:
@@ -322,6 +323,6 @@ def _is_open(holder: Any) -> bool:
 
 def _leave(token: Token[Wait | None]) -> None:
     try:
-        _wait.reset(token)
+        current_wait.reset(token)
     except ValueError:  # ended late, in another context than it began in: that context is gone anyway
         pass

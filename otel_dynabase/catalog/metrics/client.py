@@ -1,41 +1,26 @@
-"""Every metric, once. Series, data points, documents and the collector's allow-list are derived from these lines.
-
-Sources and meanings: the reference page that is generated from here. Names are OpenTelemetry names; Prometheus shows
-`db.query.duration` in seconds as `db_query_duration_seconds`, and a counter with `_total` behind it.
-"""
+"""What an application sees of its database: statements and pools."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from otel_dynabase.catalog.attributes import (
-    ACTION,
-    CACHE_LEVEL,
     DATABASE_TYPE,
     DB_OPERATION,
     DB_SYSTEM,
     ERROR_TYPE,
-    EVENT_OUTCOME,
-    FAULT_PLACE,
-    LIMIT_TYPE,
     OPERATION,
-    PLAN,
     POOL_NAME,
     POOL_STATUS,
-    PROJECT,
-    REJECTION,
     SEMCONV_ERROR_TYPE,
-    SOURCE_TIER,
     STATE,
     STATUS,
-    TIER,
+    TENANT_LABELS,
 )
-from otel_dynabase.catalog.kinds import Counter, Histogram, Metric, UpDownCounter, View
+from otel_dynabase.catalog.kinds import Counter, Histogram, UpDownCounter, View
 
 if TYPE_CHECKING:
     from otel_dynabase.catalog.kinds import Key
-
-TENANT_LABELS = (PROJECT, TIER, PLAN)
 
 QUERY_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 10.0)
 """Seconds: the semantic convention's edges and every plan's objective, so that compliance is a count, not a guess."""
@@ -140,70 +125,3 @@ ACTIVE_CONNECTIONS = UpDownCounter(
     "db.active_connections", "{connection}", (*TENANT_LABELS, DATABASE_TYPE),
     "Connections checked out now.",
 )  # fmt: skip
-
-# --- limits -----------------------------------------------------------------------------------------------------------
-
-LIMIT_HITS = Counter(
-    "tenant.limit.hits", "{hit}", (*TENANT_LABELS, LIMIT_TYPE, ACTION),
-    "Times that a limit of the tenant's made a request wait or fail.",
-)  # fmt: skip
-LIMIT_QUEUE = Histogram(
-    "tenant.limit.queue.duration", "s", (*TENANT_LABELS, LIMIT_TYPE),
-    "Time that an acquire waited because a limit was reached.",
-    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0),
-)  # fmt: skip
-QUEUE_DEPTH = UpDownCounter(
-    "tenant.connection.queue_depth", "{request}", TENANT_LABELS,
-    "Acquires that wait now because every connection is out.",
-)  # fmt: skip
-REJECTIONS = Counter(
-    "tenant.connection.rejections", "{rejection}", (*TENANT_LABELS, REJECTION),
-    "Requests for a connection that were refused.",
-)  # fmt: skip
-
-# --- cold starts ------------------------------------------------------------------------------------------------------
-
-COLD_STARTS = Counter(
-    "tenant.cold_starts", "{start}", (PROJECT, PLAN, SOURCE_TIER),
-    "Times that a request found the tenant's compute asleep and woke it.",
-)  # fmt: skip
-COLD_START_DURATION = Histogram(
-    "tenant.cold_start.duration", "s", (PROJECT, PLAN, CACHE_LEVEL),
-    "Time from the first try to the first usable connection.",
-    buckets=(0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0),
-)  # fmt: skip
-FIRST_QUERY = Histogram(
-    "tenant.first_query.latency", "s", TENANT_LABELS,
-    "Duration of the first statement after a cold start.",
-    buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0),
-)  # fmt: skip
-
-# --- about itself -----------------------------------------------------------------------------------------------------
-
-SELF_EVENTS = Counter(
-    "otel_dynabase.events", "{event}", (EVENT_OUTCOME,),
-    "Events by what became of them; `dropped` is what storage will never see.",
-)  # fmt: skip
-SELF_SERIES = UpDownCounter(
-    "otel_dynabase.series", "{series}", (),
-    "Series that this process keeps.",
-)  # fmt: skip
-SELF_FOLDED = Counter(
-    "otel_dynabase.folded", "{lookup}", (),
-    "Times that a tenant beyond the budget was measured into `_other`.",
-)  # fmt: skip
-SELF_FAULTS = UpDownCounter(
-    "otel_dynabase.faults", "{fault}", (FAULT_PLACE,),
-    "Failures inside the instrumentation that were kept from the application.",
-)  # fmt: skip
-SELF_UNKNOWN = UpDownCounter(
-    "otel_dynabase.directory.unknown_projects", "{project}", (),
-    "Projects that were asked for and are not in the directory.",
-)  # fmt: skip
-SELF_DIRECTORY_AGE = UpDownCounter(
-    "otel_dynabase.directory.age", "s", (),
-    "Time since the directory was last read without error.",
-)  # fmt: skip
-
-METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
-"""All of the above, in the order they are written."""

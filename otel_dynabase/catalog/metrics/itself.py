@@ -1,0 +1,35 @@
+"""The instrumentation's own figures: few, and bounded."""
+
+from __future__ import annotations
+
+from otel_dynabase.catalog.attributes import (
+    EVENT_OUTCOME,
+    FAULT_PLACE,
+)
+from otel_dynabase.catalog.kinds import Counter, Gauge, UpDownCounter
+
+SELF_EVENTS = Counter(
+    "otel_dynabase.events", "{event}", (EVENT_OUTCOME,),
+    "Events by what became of them; `dropped` is what storage will never see.",
+)  # fmt: skip
+SELF_SERIES = UpDownCounter(
+    "otel_dynabase.series", "{series}", (),
+    "Series that this process keeps.",
+)  # fmt: skip
+SELF_FOLDED = Counter(
+    "otel_dynabase.folded", "{lookup}", (),
+    "Times that a tenant beyond the budget was measured into `_other`.",
+)  # fmt: skip
+SELF_FAULTS = UpDownCounter(
+    "otel_dynabase.faults", "{fault}", (FAULT_PLACE,),
+    "Failures inside the instrumentation that were kept from the application.",
+)  # fmt: skip
+SELF_UNKNOWN = UpDownCounter(
+    "otel_dynabase.directory.unknown_projects", "{project}", (),
+    "Projects that were asked for and are not in the directory.",
+)  # fmt: skip
+SELF_DIRECTORY_AGE = Gauge(
+    "otel_dynabase.directory.age", "s", (),
+    "Time since the directory was last read without error.",
+    fold="max",
+)  # fmt: skip
