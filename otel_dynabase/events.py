@@ -90,7 +90,7 @@ class EventLog:
         self._clock = clock
         self._counts = {
             outcome: store.sum(SELF_EVENTS, (outcome,))
-            for outcome in ("emitted", "acknowledged", "retried", "unanswered", "dropped")
+            for outcome in ("emitted", "amended", "acknowledged", "retried", "unanswered", "dropped")
         }
         self.after_fork()
 
@@ -114,18 +114,24 @@ class EventLog:
         span: trace.SpanContext | None = None,
         time_ns: int | None = None,
         severity: SeverityNumber = SeverityNumber.INFO,
-    ) -> None:
-        """Send one event; `span` is the span that it belongs to where that is not the current one."""
+        amends: Record | None = None,
+    ) -> Record | None:
+        """Send one event; `span` is the span that it belongs to where that is not the current one.
+
+        `amends` is an earlier record that this one takes the place of: under its id, number and time, so that storage
+        keeps the later one. Returns the record, or None where there is no room for it.
+        """
         with self._lock:
             if len(self._outbox) + len(self._ledger) >= self._capacity:
                 self._counts["dropped"].add()
                 self._say_full()
-                return
-            self._sequence += 1
+                return None
+            if amends is None:
+                self._sequence += 1
             record = Record(
                 event,
                 {
-                    "event_seq": self._sequence,
+                    "event_seq": self._sequence if amends is None else amends.attributes["event_seq"],
                     **identity(tenant),
                     **{name: value for name, value in attributes.items() if value is not None},
                     "metadata": dict(metadata or {}),
@@ -134,10 +140,13 @@ class EventLog:
                 time_ns or time.time_ns(),
                 severity,
             )
+            if amends is not None:
+                record.event_id, record.time_ns = amends.event_id, amends.time_ns
             record.attributes["event_id"] = record.event_id
             self._outbox.append(record)
-        self._counts["emitted"].add()
+        self._counts["emitted" if amends is None else "amended"].add()
         self._wake()
+        return record
 
     def _say_full(self) -> None:
         if not self._full:

@@ -85,6 +85,8 @@ BREAKER_STATE = Attribute("state", "What a circuit breaker does.", ("closed", "h
 SLO_LATENCY = Attribute("slo_threshold_ms", "The plan's objective in milliseconds; 0: none may happen.")
 SLO_SHARE = Attribute("slo_threshold_percent", "The plan's objective in percent.")
 EVENT_OUTCOME = Attribute(
-    "outcome", "What became of an event.", ("emitted", "acknowledged", "retried", "unanswered", "dropped", "coalesced")
+    "outcome",
+    "What became of an event.",
+    ("emitted", "amended", "acknowledged", "retried", "unanswered", "dropped", "coalesced"),
 )
 FAULT_PLACE = Attribute("place", "Which part of the instrumentation failed and was ignored.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from otel_dynabase.probes.coldstart import ColdStarts
 from otel_dynabase.probes.limits import Limits
 from otel_dynabase.probes.pool import Pools
+from otel_dynabase.probes.starts import Starts
 from otel_dynabase.probes.statement import Statements
 from otel_dynabase.probes.tenants import Tenants
 
@@ -29,11 +30,13 @@ class Probes:
         budget: Budget,
         *,
         window: float,
+        cold_starts_by_client: bool = True,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.tenants = Tenants(store, directory, budget)
         self.limits = Limits(store, events, window, wake)
-        self.cold_starts = ColdStarts(store, events, wake)
+        self.starts = Starts(store, events, by_client=cold_starts_by_client)
+        self.cold_starts = ColdStarts(self.starts, wake)
         self.pools = Pools(self.tenants, self.limits, self.cold_starts)
         self.statements = Statements(store, self.limits, self.cold_starts)
         store.observe(self.pools.observe)
@@ -41,6 +44,7 @@ class Probes:
     def after_fork(self) -> None:
         """Forget what belongs to the parent."""
         self.limits.after_fork()
+        self.starts.after_fork()
         self.cold_starts.after_fork()
         self.pools.after_fork()
 

@@ -6,21 +6,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import trace
-
 from otel_dynabase.catalog.attributes import UNKNOWN
 from otel_dynabase.catalog.events import COLD_START
-from otel_dynabase.catalog.metrics import COLD_START_DURATION, COLD_STARTS, FIRST_QUERY
 from otel_dynabase.events import mark_span
 from otel_dynabase.probes.failures import server_absent
+from otel_dynabase.probes.starts import View, joined, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_dynabase.directory import Tenant
-    from otel_dynabase.events import EventLog
+    from otel_dynabase.probes.starts import Starts
     from otel_dynabase.probes.tenants import TenantSeries
-    from otel_dynabase.store import Store
 
 PATIENCE = 60.0
 """Seconds between two tries for them to belong to one start; after a longer pause the second try is a first one."""
@@ -42,30 +39,25 @@ class _Waking:
 @dataclass(slots=True)
 class _Started:
     series: TenantSeries
-    source_tier: str
-    duration: float
     ended: float
-    time_ns: int
-    span: trace.SpanContext
+    view: View
 
 
 class ColdStarts:
     """Follows each sleeping tenant from the first failed try to the first statement.
 
     A start begins where connecting fails because nobody was there, or where the directory says COLD when a connection
-    is asked for (once for each time that it says so). It ends with the first usable connection. Counter, durations and
-    event are recorded by one call, when the first statement has shown its latency.
+    is asked for (once for each time that it says so). It ends with the first usable connection, and is told when the
+    first statement has shown its latency.
     """
 
     def __init__(
         self,
-        store: Store,
-        events: EventLog,
+        starts: Starts,
         wake: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._store = store
-        self._events = events
+        self._starts = starts
         self._wake = wake
         self._clock = clock
         self.after_fork()
@@ -100,14 +92,21 @@ class ColdStarts:
             waking = _Waking(began, now, tenant.tier)
         _remember(self._woken, tenant.project_id, tenant)
         source_tier = waking.tier if waking.tier in {"COLD", UNKNOWN} else "WARM"
-        span = trace.get_current_span().get_span_context()
         untold = self.awaiting.pop(tenant.project_id, None)
         if untold is not None:
             self._tell(untold, None)
-        started = _Started(series, source_tier, now - waking.since, now, time.time_ns(), span)
-        self.awaiting[tenant.project_id] = started
-        mark_span(COLD_START, {"source_tier": source_tier, "startup_duration_ms": _ms(started.duration)})
+        view = View(source_tier, now - waking.since)
+        self.awaiting[tenant.project_id] = _Started(series, now, view)
+        mark_span(COLD_START, {"source_tier": source_tier, "startup_duration_ms": milliseconds(view.duration)})
         self._wake()
+
+    def reported(self, series: TenantSeries, view: View) -> None:
+        """Take the platform's own view; if this process has just seen the same start, that is one start."""
+        started = self.awaiting.get(series.tenant.project_id)
+        if started is None:
+            self._starts.reported(series, view)
+        else:
+            started.view = joined(started.view, view)
 
     def first_query(self, series: TenantSeries, duration: float) -> None:
         """Take the duration of a tenant's statement; the first after a start completes it."""
@@ -125,28 +124,9 @@ class ColdStarts:
         return FIRST_QUERY_WITHIN / 4 if self.awaiting else float("inf")
 
     def _tell(self, started: _Started, first_query: float | None) -> None:
-        project, _tier, plan = started.series.labels
-        self._store.sum(COLD_STARTS, (project, plan, started.source_tier)).add()
-        self._store.distribution(COLD_START_DURATION, (project, plan, UNKNOWN)).record(started.duration)
         if first_query is not None:
-            started.series.record(FIRST_QUERY, first_query)
-        self._events.emit(
-            COLD_START,
-            started.series.tenant,
-            {
-                "source_tier": started.source_tier,
-                "cache_level": UNKNOWN,
-                "startup_duration_ms": _ms(started.duration),
-                "first_query_latency_ms": None if first_query is None else _ms(first_query),
-            },
-            metadata={"database_type": "postgres"},
-            span=started.span,
-            time_ns=started.time_ns,
-        )
-
-
-def _ms(duration: float) -> float:
-    return round(duration * 1000, 3)
+            started.view.first_query = first_query
+        self._starts.seen(started.series, started.view)
 
 
 def _remember(memory: dict[str, Any], project: str, what: object) -> None:

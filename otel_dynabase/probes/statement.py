@@ -76,16 +76,18 @@ class StatementSeries:
         try:
             span = current_span() if in_context() else None
             durations = self._duration or self._bind_duration()
+            tenant = self._series
+            tenant.ran(began, now)
             if span is None:
                 durations.record(now - began)
             else:
-                name_tenant(span, self._series.tenant)
+                name_tenant(span, tenant.tenant)
                 durations.record_in(span, now - began, now)
             count = rows(subject, result)
             if count is not None:
                 (self._rows or self._bind_rows()).record(count)
             if self._statements.cold_starts.awaiting:
-                self._statements.cold_starts.first_query(self._series, now - began)
+                self._statements.cold_starts.first_query(tenant, now - began)
         except Exception:
             faults.ignore("measuring a statement")
 
@@ -103,9 +105,10 @@ class StatementSeries:
 
     def failed(self, began: float, error: BaseException, *, driver_timeout: bool) -> None:
         """Account for a failure; `driver_timeout` says that a TimeoutError was the driver's own doing."""
-        duration = perf_counter() - began
+        now = perf_counter()
         try:
-            series, statements = self._series, self._statements
+            series, statements, duration = self._series, self._statements, now - began
+            series.ran(began, now)
             span = current_span()
             if span is not None:
                 name_tenant(span, series.tenant)

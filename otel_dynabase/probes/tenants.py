@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from otel_dynabase.catalog.attributes import OTHER_PROJECT
+from otel_dynabase.catalog.attributes import OTHER_PROJECT, PLAN, PROJECT, TIER
+from otel_dynabase.catalog.kinds import Counter
 from otel_dynabase.catalog.metrics import (
     CONNECTION_CREATE,
     CONNECTION_TIMEOUTS,
     CONNECTION_USE,
     CONNECTION_WAIT,
+    IDLE_DURATION,
+    METRICS,
 )
 from otel_dynabase.directory import NOBODY
 from otel_dynabase.tenant import current_project
 
 if TYPE_CHECKING:
-    from otel_dynabase.catalog.kinds import Counter, Histogram, Value
+    from collections.abc import Iterator
+
+    from otel_dynabase.catalog.kinds import Histogram, Key, Value
     from otel_dynabase.directory import Directory, Tenant
     from otel_dynabase.store import Budget, Distribution, Store, Sum
+
+BORN = tuple(metric for metric in METRICS if isinstance(metric, Counter) and metric.born_for)
+"""Counters whose series must be there before the first increment."""
 
 
 class PoolSeries:
@@ -36,7 +45,7 @@ class PoolSeries:
 class TenantSeries:
     """One tenant as it is measured: who it is, under which labels, and its bound series."""
 
-    __slots__ = ("_store", "labels", "pools", "statements", "tenant")
+    __slots__ = ("_idle", "_store", "labels", "last", "pools", "statements", "tenant")
 
     def __init__(self, store: Store, tenant: Tenant, project_label: str) -> None:
         self._store = store
@@ -45,6 +54,18 @@ class TenantSeries:
         self.statements: dict[str, Any] = {}
         """By operation, bound by `probes.statement`."""
         self.pools: dict[str, PoolSeries] = {}
+        self.last = 0.0
+        """When its last statement ended, on `perf_counter`; 0 before the first."""
+        self._idle: Distribution | None = None
+
+    def ran(self, began: float, ended: float) -> None:
+        """Note a statement, and the time that none ran before it; both in seconds on `perf_counter`."""
+        if 0 < self.last < began:
+            idle = self._idle
+            if idle is None:
+                idle = self._idle = self._store.distribution(IDLE_DURATION, self.labels)
+            idle.record(began - self.last)
+        self.last = ended
 
     def pool(self, pool_name: str) -> PoolSeries:
         """Return the series of one pool."""
@@ -111,8 +132,16 @@ class Tenants:
         tenant = NOBODY if project_id == NOBODY.project_id else self._directory.get(project_id)
         if tenant is NOBODY or self._budget.admit(project_id):
             named = bound[project_id] = TenantSeries(self.store, tenant, tenant.project_id)
+            self._give_birth(tenant)
             return named
         return _Folded(self._shared(tenant), tenant)
+
+    def _give_birth(self, tenant: Tenant) -> None:
+        """Have a tenant's series at 0 where an alert waits for the first increment."""
+        for metric in BORN:
+            if tenant.plan in metric.born_for:
+                for key in _keys(metric, tenant):
+                    self.store.sum(metric, key)
 
     def _shared(self, tenant: Tenant) -> TenantSeries:
         group = (tenant.tier, tenant.plan)
@@ -133,6 +162,14 @@ class _Folded(TenantSeries):
         self.labels = shared.labels
         self.statements = {}  # each knows its tenant; the accumulators beneath are the shared ones all the same
         self.pools = shared.pools
+        self.last = 0.0
+        self._idle = None
+
+
+def _keys(metric: Counter, tenant: Tenant) -> Iterator[Key]:
+    """Return the keys that a tenant's series of a counter may have."""
+    own = {PROJECT: (tenant.project_id,), TIER: (tenant.tier,), PLAN: (tenant.plan,)}
+    return product(*(own.get(label, label.values) for label in metric.key))
 
 
 MAX_DATABASES = 100_000

@@ -6,6 +6,7 @@ from otel_dynabase.catalog.metrics import COLD_START_DURATION, COLD_STARTS, FIRS
 from otel_dynabase.directory import Directory
 from otel_dynabase.events import EventLog
 from otel_dynabase.probes.coldstart import FIRST_QUERY_WITHIN, OUTAGE, PATIENCE, REMEMBERED, ColdStarts
+from otel_dynabase.probes.starts import JOINED, Starts, View
 from otel_dynabase.probes.tenants import Tenants
 from otel_dynabase.store import Budget, Store
 
@@ -21,7 +22,8 @@ class World:
         self.directory = Directory(lambda: self.rows)
         self.directory.refresh()
         self.tenants = Tenants(self.store, self.directory, Budget(10_000_000, self.store.sum(SELF_FOLDED)))
-        self.starts = ColdStarts(self.store, self.events, clock=lambda: self.now)
+        self.told_starts = Starts(self.store, self.events, clock=lambda: self.now)
+        self.starts = ColdStarts(self.told_starts, clock=lambda: self.now)
 
     def fails(self, project="proj_HOT", error=None):
         began, self.now = self.now, self.now + 0.5
@@ -172,3 +174,96 @@ def test_a_fork_forgets_who_was_asleep(world):
     world.starts.after_fork()
     world.connects()
     assert world.told() == []
+
+
+# --- both sides' views of one start -----------------------------------------------------------------------------------
+
+PLATFORM = {"cache_level": "L2_hit", "phases": {"basebackup": 0.25, "start": 0.5}}
+
+
+def reports(world, project="proj_HOT", **what):
+    world.starts.reported(world.tenants.of(project), View("WARM", 0.75, **PLATFORM | what))
+
+
+def told_events(world):
+    """Return the events as storage will have them: the last of each id."""
+    world.starts.flush(everything=True)
+    return list({r.event_id: r.attributes for r in world.events._outbox}.values())
+
+
+def assert_one_start(world, level):
+    assert world.total(COLD_STARTS) == 1
+    assert world.total(COLD_START_DURATION) == 1
+    assert {key[2] for metric, key, _ in world.store.series() if metric is COLD_START_DURATION} == {level}
+    (event,) = told_events(world)
+    assert (event["cache_level"], event["phases"]) == ("L2_hit", {"basebackup": 250.0, "start": 500.0})
+    return event
+
+
+def test_a_report_before_the_first_statement_is_part_of_the_clients_start(world):
+    world.fails()
+    world.connects()
+    reports(world)
+    world.queries()
+    event = assert_one_start(world, "L2_hit")
+    assert (event["startup_duration_ms"], event["first_query_latency_ms"]) == (1000.0, 250.0)
+
+
+def test_a_report_after_the_first_statement_amends_the_clients_event(world):
+    world.fails()
+    world.connects()
+    world.queries()
+    reports(world)
+    event = assert_one_start(world, "unknown")
+    assert (event["startup_duration_ms"], event["first_query_latency_ms"]) == (1000.0, 250.0)
+    assert [record.attributes["event_seq"] for record in world.events._outbox] == [1, 1]
+
+
+def test_a_report_before_the_client_noticed_is_amended_by_the_client(world):
+    world.fails()
+    reports(world)
+    world.connects()
+    world.queries()
+    event = assert_one_start(world, "L2_hit")
+    assert (event["startup_duration_ms"], event["first_query_latency_ms"]) == (750.0, 250.0)
+    assert world.total(FIRST_QUERY) == 1
+
+
+def test_two_reports_are_two_starts_and_so_are_two_clients(world):
+    reports(world)
+    reports(world)
+    assert world.total(COLD_STARTS) == 2
+    assert len(told_events(world)) == 2
+
+
+def test_a_report_joins_one_start_only(world):
+    world.fails()
+    world.connects()
+    world.queries()
+    reports(world)
+    reports(world)
+    assert world.total(COLD_STARTS) == 2
+
+
+def test_a_report_long_after_is_another_start(world):
+    world.fails()
+    world.connects()
+    world.queries()
+    world.now += JOINED + 1
+    reports(world)
+    assert world.total(COLD_STARTS) == 2
+
+
+def test_where_only_reports_count_a_client_still_knows_the_first_statements_latency(world):
+    world.told_starts._by_client = False
+    world.fails()
+    world.connects()
+    world.queries()
+    assert world.total(COLD_STARTS) == 0
+    assert told_events(world) == []
+    assert world.total(FIRST_QUERY) == 1
+    reports(world)
+    world.fails()
+    world.connects()
+    world.queries()
+    assert_one_start(world, "L2_hit")
