@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
@@ -72,6 +73,12 @@ class Producer:
         self._start_ns = time.time_ns()
         self._last = weakref.WeakKeyDictionary()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have readers wait: none sees what changes inside before all of it is there."""
+        with self._lock:
+            yield
+
     def produce(self, reader: object, temporality: Mapping[Any, sdk.AggregationTemporality]) -> sdk.ScopeMetrics:
         """Read all series; a delta reader gets what was added since this reader's last call."""
         with self._lock:
@@ -113,6 +120,8 @@ class Producer:
         """Subtract what the reader already has; series without news are left out."""
         for key, point in points.items():
             before, when = last.get((metric, key), (None, point.start_ns))
+            if before is not None and before.start_ns != point.start_ns:  # retired, and begun again
+                before, when = None, point.start_ns
             last[metric, key] = (point, now)
             delta = _difference(point, before, when)
             if delta is not None:

@@ -12,17 +12,18 @@ import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from operator import add
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from otel_dynabase import faults
-from otel_dynabase.catalog.kinds import Gauge
+from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram
+from otel_dynabase.catalog.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from opentelemetry import trace
 
-    from otel_dynabase.catalog.kinds import Counter, Histogram, Key, Metric
+    from otel_dynabase.catalog.kinds import Key, Metric
 
     Observer = Callable[[], Iterable[tuple[Metric, Key, float]]]
 
@@ -93,6 +94,11 @@ class Sum:
     def point(self) -> SumPoint:
         """Read the total."""
         return SumPoint(self._start_ns, self._value)
+
+    def resume(self, point: SumPoint) -> None:
+        """Go on from an earlier reading."""
+        with self._lock:
+            self._start_ns, self._value = point.start_ns, point.value
 
 
 class Distribution:
@@ -168,6 +174,12 @@ class Distribution:
         kept = {bucket: exemplar for bucket, (_, exemplar) in list(self._exemplars.items())}
         return HistogramPoint(self._start_ns, counts, total, kept)
 
+    def resume(self, point: HistogramPoint) -> None:
+        """Go on from an earlier reading with the same buckets."""
+        with self._lock:
+            self._start_ns, self._total, self._counts = point.start_ns, point.total, list(point.counts)
+            self._values, self._exemplars = [], {}
+
 
 class Budget:
     """At most `limit` tenants have series of their own; admission is for the life of the process."""
@@ -200,6 +212,7 @@ class Store:
     def __init__(self) -> None:
         self._families: dict[Metric, dict[Key, Sum | Distribution]] = {}
         self._observers: list[Observer] = []
+        self._retiring: dict[tuple[Metric, Key], tuple[object, float]] = {}
         self._lock = threading.Lock()
 
     def sum(self, metric: Counter, key: Key = ()) -> Sum:
@@ -240,6 +253,62 @@ class Store:
             except Exception:
                 faults.ignore("observing pools")
         return values
+
+    def retire(self, outdated: Callable[[Metric, Key], bool], now: float, grace: float) -> int:
+        """Forget the series that are `outdated` and have not changed for `grace` seconds; return how many.
+
+        For series that nobody keeps bound: what is added to a forgotten one is not seen. One that is asked for again
+        starts from zero.
+        """
+        seen: dict[tuple[Metric, Key], tuple[object, float]] = {}
+        for metric, key, point in self.series():
+            if outdated(metric, key):
+                reading = point.value if isinstance(point, SumPoint) else point.counts
+                before = self._retiring.get((metric, key))
+                seen[metric, key] = before if before is not None and before[0] == reading else (reading, now)
+        gone = [series for series, (_, since) in seen.items() if now - since >= grace]
+        for metric, key in gone:
+            with self._lock:
+                self._families[metric].pop(key, None)
+            del seen[metric, key]
+        self._retiring = seen
+        return len(gone)
+
+    def dump(self) -> dict[str, list[list[Any]]]:
+        """Return all totals as what JSON can hold: by metric, [key, start, value] or [key, start, counts, total].
+
+        Without `otel_dynabase.*`, which tell of this process.
+        """
+        dumped: dict[str, list[list[Any]]] = {}
+        for metric, key, point in self.series():
+            if not metric.name.startswith("otel_dynabase."):
+                rest = [point.value] if isinstance(point, SumPoint) else [point.counts, point.total]
+                dumped.setdefault(metric.name, []).append([key, point.start_ns, *rest])
+        return dumped
+
+    def load(self, dumped: Mapping[str, Iterable[list[Any]]]) -> int:
+        """Go on from what `dump` returned; return how many series do not fit the catalogue any more and are lost."""
+        metrics = {metric.name: metric for metric in METRICS}
+        misfits = 0
+        for name, series in dumped.items():
+            metric = metrics.get(name)
+            for key, *point in series:
+                try:
+                    self._resume(metric, tuple(key), *point)
+                except (TypeError, ValueError):
+                    misfits += 1
+        return misfits
+
+    def _resume(self, metric: Metric | None, key: Key, start_ns: int, *values: Any) -> None:
+        match metric, values:
+            case Counter(), (value,):
+                self.sum(metric, key).resume(SumPoint(start_ns, value))
+            case Histogram(), (counts, total):
+                if len(counts) != len(metric.buckets) + 1:
+                    raise ValueError("other buckets")
+                self.distribution(metric, key).resume(HistogramPoint(start_ns, tuple(counts), total, {}))
+            case _:
+                raise ValueError("no such metric")
 
     def __len__(self) -> int:
         """Count the series."""
