@@ -24,6 +24,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider as SdkLoggerProvider
 
 from otel_dynabase import faults
+from otel_dynabase.catalog.events import EVENTS
 from otel_dynabase.catalog.metrics import SELF_EVENTS
 from otel_dynabase.version import SCHEMA_URL, SCOPE, __version__
 
@@ -46,6 +47,7 @@ PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts while the collector does not accept."""
 POLL = 0.25
 """Seconds between looks at the ledger while it is not empty."""
+NAMED = {event.name: event for event in EVENTS}
 
 
 def uuid7() -> str:
@@ -73,7 +75,10 @@ class Record:
 
 
 class EventLog:
-    """Emits events and keeps the ledger of what has not arrived yet."""
+    """Emits events and keeps the ledger of what has not arrived yet.
+
+    `capacity` is how many it keeps; `burst` how many of them may be with the SDK at a time, whose queue drops silently.
+    """
 
     def __init__(
         self,
@@ -81,11 +86,13 @@ class EventLog:
         *,
         provider: LoggerProvider | None = None,
         capacity: int = 16384,
+        burst: float = math.inf,
         wake: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._provider = provider
         self._capacity = capacity
+        self._burst = burst
         self._wake = wake
         self._clock = clock
         self._counts = {
@@ -103,6 +110,17 @@ class EventLog:
         self._exporter_seen = False
         self._failures = 0
         self._full = False
+        self._held = False
+
+    @property
+    def backlog(self) -> int:
+        """How many events have not arrived yet."""
+        return len(self._outbox) + len(self._ledger)
+
+    @property
+    def room(self) -> int:
+        """How many more events there is room for."""
+        return max(0, self._capacity - self.backlog)
 
     def emit(
         self,
@@ -122,7 +140,7 @@ class EventLog:
         keeps the later one. Returns the record, or None where there is no room for it.
         """
         with self._lock:
-            if len(self._outbox) + len(self._ledger) >= self._capacity:
+            if self.backlog >= self._capacity:
                 self._counts["dropped"].add()
                 self._say_full()
                 return None
@@ -165,12 +183,15 @@ class EventLog:
             self._discard_older_than(UNCLAIMED)
             return POLL if self._outbox else math.inf
         with self._lock:
-            self._ledger.update((record.event_id, record) for record in self._outbox)
-            self._outbox.clear()
+            if not self._held:
+                self._ledger.update((record.event_id, record) for record in self._outbox)
+                self._outbox.clear()
             patience = PATIENCE if self._exporter_seen else 1
             asked = [record for record in self._ledger.values() if record.due <= now]
             silent = [record for record in asked if record.emissions >= patience]
             due = [record for record in asked if record.emissions < patience]
+            if self._burst < len(self._ledger):
+                due = due[: max(0, int(self._burst) - (len(self._ledger) - len(asked)))]
             self._settle(record.event_id for record in silent)
             again = sum(record.emissions > 0 or record.due > 0 for record in due)
             for record in due:
@@ -220,8 +241,32 @@ class EventLog:
                 record.due, record.emissions = due, 0
         self._wake()
 
-    def close(self, timeout: float) -> None:
-        """Send what is left, waiting at most `timeout` seconds; what remains then is counted as dropped."""
+    def hold(self) -> None:
+        """Keep what is emitted from now on to ourselves, until `release`: it is not saved yet."""
+        with self._lock:
+            self._held = True
+
+    def release(self) -> None:
+        """Send what was held."""
+        with self._lock:
+            self._held = False
+        self._wake()
+
+    def dump(self) -> dict[str, Any]:
+        """Return what has not arrived, and the last number, as what JSON can hold."""
+        with self._lock:
+            waiting = [*self._ledger.values(), *self._outbox]
+            return {"sequence": self._sequence, "waiting": [_saved(record) for record in waiting]}
+
+    def load(self, dumped: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned: the same events again, under the same ids and numbers."""
+        with self._lock:
+            self._sequence = dumped["sequence"]
+            self._ledger = {record.event_id: record for record in map(_loaded, dumped["waiting"])}
+        self._wake()
+
+    def drain(self, timeout: float) -> int:
+        """Send what is left, waiting at most `timeout` seconds; return how many events remain."""
         end = self._clock() + timeout
         provider = self._provider or get_logger_provider()
         while True:
@@ -231,11 +276,32 @@ class EventLog:
             if not (self._ledger and self._exporter_seen) or self._clock() >= end:
                 break
             time.sleep(POLL / 5)
-        left = len(self._ledger) if self._exporter_seen else 0
+        return len(self._ledger) if self._exporter_seen else 0
+
+    def close(self, timeout: float) -> None:
+        """Send what is left, waiting at most `timeout` seconds; what remains then is counted as dropped."""
+        left = self.drain(timeout)
         self._ledger.clear()
         if left:
             self._counts["dropped"].add(left)
             logger.warning("otel-dynabase: %d events were not accepted by the collector before the process ended", left)
+
+
+def _saved(record: Record) -> list[Any]:
+    """Return what must be the same when a record is emitted by another process; the observer's are in no span."""
+    return [record.event.name, record.attributes, record.time_ns, record.severity.value]
+
+
+def _loaded(saved: list[Any]) -> Record:
+    name, attributes, time_ns, severity = saved
+    return Record(
+        NAMED[name],
+        attributes,
+        trace.INVALID_SPAN_CONTEXT,
+        time_ns,
+        SeverityNumber(severity),
+        event_id=attributes["event_id"],
+    )
 
 
 def identity(tenant: Tenant) -> dict[str, str]:
