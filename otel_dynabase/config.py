@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 logger = logging.getLogger("otel_dynabase")
 
@@ -215,8 +215,12 @@ class Config:
         if strange := sorted(overrides.keys() - known):
             logger.warning("No such setting: %s. There are: %s", ", ".join(strange), ", ".join(sorted(known)))
         variables = os.environ if environ is None else environ
-        values: dict[str, Any] = {setting.name: _value(setting, variables, overrides) for setting in SETTINGS}
-        return cls(**values)
+        return cls(**read(SETTINGS, variables, overrides))
+
+
+def read(settings: Iterable[Setting], environ: Mapping[str, str], overrides: Mapping[str, object]) -> dict[str, Any]:
+    """Return the value of each setting by its name; what cannot be used is warned of, and its default taken."""
+    return {setting.name: _value(setting, environ, overrides) for setting in settings}
 
 
 def _value(setting: Setting, environ: Mapping[str, str], overrides: Mapping[str, object]) -> object:
@@ -254,13 +258,17 @@ def _shown(default: object) -> str:
         return str(default).lower()
     if isinstance(default, frozenset):
         return ",".join(sorted(default))
+    if isinstance(default, dict):
+        return ",".join(f"{name}={number:g}" for name, number in default.items())
+    if isinstance(default, tuple):
+        return ":".join(map(str, default))
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def table() -> str:
-    """Return the settings as a Markdown table."""
+def table(settings: Iterable[Setting] = SETTINGS) -> str:
+    """Return settings as a Markdown table."""
     lines = ["| variable | default | allowed | meaning |", "|---|---|---|---|"]
-    for setting in SETTINGS:
+    for setting in settings:
         default = _shown(setting.default)
         cells = (f"`{setting.variable}`", f"`{default}`" if default != "none" else default)
         lines.append("| " + " | ".join((*cells, setting.kind.allowed, setting.doc)) + " |")
