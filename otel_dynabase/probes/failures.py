@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import re
 
 SQLSTATE_CLASSES = {
     "01": "warning",
@@ -58,11 +60,45 @@ SERVER_STARTING = "57P03"
 AUTHENTICATION = frozenset({"28000", "28P01"})
 ABSENT_ERRNOS = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENOENT})
 
+_LOGIN_REFUSED = tuple(
+    (state, re.compile(text))
+    for state, text in (
+        (SERVER_STARTING, "the database system is (starting up|shutting down|in recovery mode|not (yet )?accepting)"),
+        (TOO_MANY_CONNECTIONS, "too many clients already|remaining connection slots are reserved"),
+        (TOO_MANY_CONNECTIONS, 'too many connections for (role|database) "'),
+        ("28P01", 'password authentication failed for user "'),
+        ("28000", 'authentication failed for user "|no pg_hba.conf entry for|pg_hba.conf rejects connection'),
+        ("28000", 'role ".*" (does not exist|is not permitted to log in)'),
+        ("3D000", 'database ".*" does not exist'),
+        ("55000", 'database ".*" is not currently accepting connections'),
+    )
+)
+"""What PostgreSQL (src/backend: postmaster, libpq/auth.c, utils/init) says to whom it does not let in."""
+
+TIMEOUTS = frozenset({"TimeoutError", "PoolTimeout", "ConnectionTimeout", "CancellationTimeout"})
+"""Classes of errors by which drivers and pools say that a time limit of their own was reached."""
+
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return the error's five-character SQLSTATE, where the server sent one."""
+    """Return the error's five-character SQLSTATE, where the server sent one.
+
+    libpq has none for a connection that the server refuses: only the server's words say why.
+    """
     state = getattr(error, "sqlstate", None)
-    return state if isinstance(state, str) and len(state) == 5 else None  # noqa: PLR2004  # the length of an SQLSTATE
+    if isinstance(state, str) and len(state) == 5:  # noqa: PLR2004  # the length of an SQLSTATE
+        return state
+    if _of_libpq(error):
+        text = str(error)
+        return next((state for state, words in _LOGIN_REFUSED if words.search(text)), None)
+    return None
+
+
+def _of_libpq(error: BaseException) -> bool:
+    """Say whether this is what a driver above libpq raises where the server sent no SQLSTATE: PEP 249's name for it.
+
+    Subclasses of it, such as a pool's, mean something else.
+    """
+    return type(error).__name__ == "OperationalError" and not isinstance(error, OSError)
 
 
 def error_type(error: BaseException) -> str:
@@ -74,11 +110,11 @@ def error_type(error: BaseException) -> str:
     state = sqlstate(error)
     if state is not None:
         return SQLSTATE_CLASSES.get(state[:2], "other")
-    if isinstance(error, TimeoutError):
+    if not TIMEOUTS.isdisjoint(kind.__name__ for kind in type(error).__mro__):
         return "timeout"
     if isinstance(error, asyncio.CancelledError | GeneratorExit | KeyboardInterrupt):
         return "cancelled"
-    if isinstance(error, OSError | EOFError):
+    if isinstance(error, OSError | EOFError) or _of_libpq(error):
         return "connection"
     return "client"
 
@@ -86,10 +122,13 @@ def error_type(error: BaseException) -> str:
 def server_absent(error: BaseException) -> bool:
     """Say whether nobody was there to connect to: the server is starting, stopped, or has no route.
 
-    asyncio reports several failed addresses of one host as one OSError without a number, its message naming each.
+    asyncio reports several failed addresses of one host as one OSError without a number, its message naming each; libpq
+    has nothing but the message.
     """
     if sqlstate(error) == SERVER_STARTING:
         return True
+    if _of_libpq(error):
+        return any(os.strerror(number) in str(error) for number in ABSENT_ERRNOS)
     if not isinstance(error, OSError) or isinstance(error, TimeoutError):
         return False
     if error.errno is None:

@@ -20,6 +20,7 @@ from otel_dynabase.catalog.metrics import (
     POOL_SIZE,
     QUEUE_DEPTH,
 )
+from otel_dynabase.directory import NOBODY
 from otel_dynabase.probes.failures import AUTHENTICATION, TOO_MANY_CONNECTIONS, error_type, sqlstate
 from otel_dynabase.spans import current_span, in_context, name_tenant
 
@@ -44,7 +45,7 @@ current_wait: ContextVar[Wait | None] = ContextVar("otel_dynabase_wait", default
 class Wait:
     """One acquire under way. Every method keeps its own failures to itself."""
 
-    __slots__ = ("_timeout", "began", "connect_failed", "given", "probe", "queued", "series")
+    __slots__ = ("_timeout", "began", "connect_failed", "failure", "given", "probe", "queued", "series")
 
     def __init__(self, probe: PoolProbe, timeout: float | None) -> None:
         self.probe = probe
@@ -55,7 +56,9 @@ class Wait:
         self.given: float | None = None
         """When its turn came: from here on it is connecting, not queueing."""
         self.connect_failed = False
-        probe.pending += 1
+        self.failure = probe.failure
+        """Why the pool's workers could not connect, last, before or while it waited."""
+        probe.waits[self] = None
         self.began = perf_counter()
 
     def queues(self) -> None:
@@ -71,12 +74,15 @@ class Wait:
         else:
             self.given = self.began
 
-    def done(self, handle: object) -> None:
-        """Account for a connection that was given; it is out from now on, known by `handle` until it comes back."""
+    def done(self, handle: object, made: float | None = None) -> None:
+        """Account for a connection that was given; it is out from now on, known by `handle` until it comes back.
+
+        `made` says when a pool's worker began to make the connection, if that is what was waited for.
+        """
         now = perf_counter()
         try:
             probe, series = self.probe, self.series
-            probe.pending -= 1
+            probe.waits.pop(self, None)
             probe.held[handle] = (series, now)
             pool = series.pools.get(probe.name) or series.pool(probe.name)
             span = current_span() if in_context() else None
@@ -87,37 +93,64 @@ class Wait:
                 pool.wait.record_in(span, now - self.began, now)
             if self.queued:
                 self._limit((self.given or now) - self.began, len(probe.queue), "max_pool_size", "queued")
+            if self.failure is not None and self.given is not None:
+                self._after_failure(now)
+            if made is not None:
+                probe.pools.cold_starts.connected(series, max(made, self.began))
         except Exception:
             faults.ignore("measuring an acquire")
 
-    def failed(self, error: BaseException) -> None:
-        """Account for an acquire that ended without a connection."""
+    def _after_failure(self, now: float) -> None:
+        """Account for what the pool's workers met with while this waited, and that the application saw nothing of."""
+        failure = self.failure
+        if failure is not None:
+            if sqlstate(failure) == TOO_MANY_CONNECTIONS and not self.queued:
+                self._limit(now - self.began, len(self.probe.queue), "max_concurrent", "queued")
+            self.probe.pools.cold_starts.failed(self.series, failure, self.began)
+
+    def failed(self, error: BaseException, *, expired: bool | None = None, refused: bool = False) -> None:
+        """Account for an acquire that ended without a connection.
+
+        `expired` says whether the pool's own time limit was reached (None: if this is a TimeoutError and there was
+        one); `refused`, that the pool had too many waiting already.
+        """
         now = perf_counter()
         try:
-            given, depth = self.given, len(self.probe.queue)
-            self.probe.pending -= 1
+            given, depth, series = self.given, len(self.probe.queue), self.series
+            self.probe.waits.pop(self, None)
             self.probe.queue.pop(self, None)
             span = current_span()
             if span is not None:
-                name_tenant(span, self.series.tenant)
-            own_timeout = self._timeout is not None and isinstance(error, TimeoutError)
-            expired = own_timeout and (given is None or now - self.began >= (self._timeout or 0) - CLOCK_SLACK)
+                name_tenant(span, series.tenant)
+            if expired is None:
+                own_timeout = self._timeout is not None and isinstance(error, TimeoutError)
+                expired = own_timeout and (given is None or now - self.began >= (self._timeout or 0) - CLOCK_SLACK)
             if expired:
-                self.series.pool(self.probe.name).timeouts.add()
-            if self.queued:
-                if expired and given is None:
+                series.pool(self.probe.name).timeouts.add()
+            reason = self.probe.failure if expired and given is None else None
+            if refused:
+                self._hit(depth, "max_pool_size", "rejected", "pool_exhausted")
+            elif self.queued:
+                if expired and given is None and reason is None:
                     self._limit(now - self.began, depth, "connection_timeout", "rejected", "pool_exhausted")
                 else:
                     self._limit((given or now) - self.began, depth, "max_pool_size", "queued")
             kind = error_type(error)
-            if not self.connect_failed and kind != "cancelled":
-                self.series.count(ERRORS, kind)
+            if reason is not None:  # nobody could be given a connection, because none could be made
+                self.probe.pools.connect_failed(series, reason, self.began, self.probe.name)
+            elif not self.connect_failed and kind != "cancelled":
+                series.count(ERRORS, kind)
         except Exception:
             faults.ignore("measuring a failed acquire")
 
     def _limit(self, waited: float, depth: int, limit_type: str, action: str, reason: str | None = None) -> None:
         self.series.record(LIMIT_QUEUE, waited, limit_type)
-        self.probe.limits.hit(
+        self._hit(depth, limit_type, action, reason, waited)
+
+    def _hit(
+        self, depth: int, limit_type: str, action: str, reason: str | None = None, waited: float | None = None
+    ) -> None:
+        self.probe.pools.limits.hit(
             self.series,
             limit_type,
             action,
@@ -157,18 +190,46 @@ class Connecting:
                 return
             if self._wait is not None:
                 self._wait.connect_failed = True
-            self._series.count(ERRORS, kind)
-            state = sqlstate(error)
             pool_name = self._probe.name if self._probe is not None else None
-            if state == TOO_MANY_CONNECTIONS:
-                self._pools.limits.hit(
-                    self._series, "max_concurrent", "rejected", reason="tier_limit_exceeded", pool_name=pool_name
-                )
-            elif state in AUTHENTICATION:
-                self._pools.limits.refused(self._series, "auth_failure")
-            self._pools.cold_starts.failed(self._series, error, self._began)
+            self._pools.connect_failed(self._series, error, self._began, pool_name)
         except Exception:
             faults.ignore("measuring a failed connect")
+
+
+class Supplying:
+    """One connection being made by a pool's own worker, for whoever waits then, or for nobody.
+
+    A failure is the pool's to try again. It counts for those who wait in vain, once each, when they give up.
+    """
+
+    __slots__ = ("_probe", "began")
+
+    def __init__(self, probe: PoolProbe) -> None:
+        self._probe = probe
+        self.began = perf_counter()
+
+    def done(self) -> None:
+        """Account for a connection; it is made for the pool's tenant, else for who has waited longest."""
+        try:
+            probe = self._probe
+            probe.failure = None
+            series = probe.own_series()
+            if series is None:
+                first = next(iter(list(probe.waits)), None)
+                series = probe.pools.tenants.of(NOBODY.project_id) if first is None else first.series
+            series.pool(probe.name).create.record(perf_counter() - self.began)
+        except Exception:
+            faults.ignore("measuring a pool's connect")
+
+    def failed(self, error: BaseException) -> None:
+        """Note why there is no connection; being stopped is no reason."""
+        try:
+            if error_type(error) != "cancelled":
+                self._probe.failure = error
+                for wait in list(self._probe.waits):
+                    wait.failure = error
+        except Exception:
+            faults.ignore("noting a pool's failed connect")
 
 
 class PoolProbe:
@@ -176,7 +237,8 @@ class PoolProbe:
 
     __slots__ = (
         *("__weakref__", "_bound", "_generation", "_idle", "_project", "_tenants"),
-        *("database", "held", "limits", "max_size", "min_size", "name", "pending", "queue", "statements"),
+        *("database", "failure", "held", "max_idle", "max_size", "min_size", "name", "pools", "queue", "statements"),
+        "waits",
     )
 
     def __init__(
@@ -186,21 +248,26 @@ class PoolProbe:
         name: str,
         database: str | None,
         min_size: int,
-        max_size: int,
+        max_size: int | None,
         idle: Callable[[], int],
+        max_idle: int | None = None,
         project: str | None = None,
     ) -> None:
         self.name = name
         self.database = database
         self.min_size = min_size
         self.max_size = max_size
-        self.limits = pools.limits
-        self.pending = 0
-        """Acquires under way: queueing or connecting."""
+        """None if there is no limit."""
+        self.max_idle = max_size if max_idle is None else max_idle
+        self.pools = pools
+        self.waits: dict[Wait, None] = {}
+        """Acquires under way, queueing or connecting; like all dictionaries here changed by any thread, in one step."""
         self.queue: dict[Wait, None] = {}
         """Those that found no place and wait for their turn."""
         self.held: dict[object, tuple[TenantSeries, float]] = {}
         """Connections that are out: for whom, and since when."""
+        self.failure: BaseException | None = None
+        """Why the pool's own workers cannot connect, since they last could."""
         self.statements: dict[str, StatementSeries] = {}
         """Where statements go, by their text, while the pool is one tenant's: one look instead of four."""
         self._idle = idle
@@ -208,6 +275,11 @@ class PoolProbe:
         self._tenants = pools.tenants
         self._bound: TenantSeries | None = None
         self._generation = -1
+
+    @property
+    def pending(self) -> int:
+        """Acquires under way."""
+        return len(self.waits)
 
     def bind(self, project_id: str) -> None:
         """Say that this pool is one tenant's."""
@@ -246,12 +318,15 @@ class PoolProbe:
         own = self.own_series()
         labels = (None, None, None) if own is None else own.labels
         shared_name = self.name if own is None else None
-        held, queue = list(self.held.values()), list(self.queue)
-        for state, count in (("idle", self._idle()), ("used", len(held))):
+        before, held, queue = self._idle(), list(self.held.values()), list(self.queue)
+        idle = min(before, self._idle())  # what is taken or comes back meanwhile is not counted on both sides
+        for state, count in (("idle", idle), ("used", len(held))):
             yield CONNECTION_COUNT, (*labels, self.name, state), count
             yield POOL_SIZE, (*labels, state, shared_name), count
-        yield CONNECTION_MAX, (*labels, self.name), self.max_size
-        yield CONNECTION_IDLE_MAX, (*labels, self.name), self.max_size
+        if self.max_size is not None:
+            yield CONNECTION_MAX, (*labels, self.name), self.max_size
+        if self.max_idle is not None:
+            yield CONNECTION_IDLE_MAX, (*labels, self.name), self.max_idle
         yield CONNECTION_IDLE_MIN, (*labels, self.name), self.min_size
         yield CONNECTION_PENDING, (*labels, self.name), self.pending
         if own is not None:
@@ -271,6 +346,18 @@ class Pools:
         self.limits = limits
         self.cold_starts = cold_starts
         self._live: weakref.WeakSet[PoolProbe] = weakref.WeakSet()
+
+    def connect_failed(
+        self, series: TenantSeries, error: BaseException, began: float, pool_name: str | None = None
+    ) -> None:
+        """Account for somebody's connection that could not be made."""
+        series.count(ERRORS, error_type(error))
+        state = sqlstate(error)
+        if state == TOO_MANY_CONNECTIONS:
+            self.limits.hit(series, "max_concurrent", "rejected", reason="tier_limit_exceeded", pool_name=pool_name)
+        elif state in AUTHENTICATION:
+            self.limits.refused(series, "auth_failure")
+        self.cold_starts.failed(series, error, began)
 
     def opened(self, probe: PoolProbe) -> None:
         """Show a pool's state from now on."""
