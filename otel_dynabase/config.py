@@ -87,6 +87,13 @@ def _families(value: object) -> frozenset[str]:
     return chosen
 
 
+def _one_of(names: tuple[str, ...]) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        return names[names.index(_text(value).lower())]
+
+    return parse
+
+
 def _between(low: float, high: float, number: float) -> None:
     if not low <= number <= high:  # written so that NaN is refused too
         raise ValueError("out of range")
@@ -123,6 +130,8 @@ TEXT: Final = Kind("any text", _text)
 PATH: Final = Kind("the path of a file", _path)
 LOCATION: Final = Kind("the path of a YAML or JSON file, or postgresql://…", _location)
 PATTERN: Final = Kind("a regular expression with a group (?P<project_id>…)", _pattern)
+COUNTERS_OF_STARTS: Final = ("app", "report")
+COLD_STARTS: Final = Kind(" or ".join(COUNTERS_OF_STARTS), _one_of(COUNTERS_OF_STARTS))
 METRIC_FAMILIES: Final = Kind("one or more of " + ", ".join(FAMILIES) + ", separated by commas", _families)
 
 
@@ -160,6 +169,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "directory entry names it, or whose project_id equals it.",
     ),
     Setting("trust_baggage", BOOLEAN, False, "Take the project_id from the baggage of incoming requests."),
+    Setting(
+        "cold_starts",
+        COLD_STARTS,
+        "app",
+        "Who counts cold starts: `app`, what this process sees as a client; `report`, only what the platform reports.",
+    ),
     Setting("metrics", METRIC_FAMILIES, frozenset(FAMILIES), "Which names the metrics have."),
     Setting(
         "max_tenants",
@@ -198,6 +213,7 @@ class Config:
     directory_interval: float
     database_pattern: re.Pattern[str] | None
     trust_baggage: bool
+    cold_starts: str
     metrics: frozenset[str]
     max_tenants: int
     event_queue: int

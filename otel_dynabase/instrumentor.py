@@ -31,6 +31,7 @@ from otel_dynabase.config import Config
 from otel_dynabase.directory import directory_of
 from otel_dynabase.events import EventLog, watch_export
 from otel_dynabase.probes import Probes
+from otel_dynabase.probes.inbox import inbox
 from otel_dynabase.producer import Bridge, Producer
 from otel_dynabase.spans import SpanNaming, TenantSpanProcessor
 from otel_dynabase.store import Budget, Store
@@ -83,6 +84,7 @@ class Runtime:
             self.directory,
             self._budget,
             window=config.event_window,
+            cold_starts_by_client=config.cold_starts == "app",
             wake=self._background.wake,
         )
         self.store.observe(self._observe)
@@ -106,6 +108,7 @@ class Runtime:
             _patch(self._patches, library, table)
         self._background.start()
         self._directory_read.wait(FIRST_LOOK)
+        inbox.join(self.probes)
         atexit.register(self.close)
         if self._config.flush_on_sigterm:
             self._flush_on_sigterm()
@@ -223,6 +226,7 @@ class Runtime:
 
     def stop(self) -> None:
         """Take everything back: callbacks, processors, and the exact originals of what was patched."""
+        inbox.leave()
         self.close()
         self._patches.revert()
         adapters.release()
@@ -238,6 +242,7 @@ _forked: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    inbox.after_fork()
     for runtime in list(_forked):
         try:
             runtime.after_fork()
@@ -291,6 +296,8 @@ class DynabaseInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             if config.enabled and not _sdk_disabled():
                 self.runtime = Runtime(config, **providers)
                 self.runtime.start()
+            else:
+                inbox.ignore()
         except Exception:
             self._uninstrument()
             faults.ignore("instrumenting")

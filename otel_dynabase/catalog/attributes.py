@@ -90,3 +90,5 @@ EVENT_OUTCOME = Attribute(
     ("emitted", "amended", "acknowledged", "retried", "unanswered", "dropped", "coalesced"),
 )
 FAULT_PLACE = Attribute("place", "Which part of the instrumentation failed and was ignored.")
+REPORT = Attribute("report", "Which function of the report API.")
+REPORT_OUTCOME = Attribute("outcome", "What became of a report.", ("accepted", "refused", "dropped"))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_dynabase.catalog.metrics import SELF_REPORTS
+from otel_dynabase.probes.cache import Caches
+from otel_dynabase.probes.breaker import Breakers
 from otel_dynabase.probes.coldstart import ColdStarts
+from otel_dynabase.probes.lifecycle import Lifecycle
 from otel_dynabase.probes.limits import Limits
 from otel_dynabase.probes.pool import Pools
 from otel_dynabase.probes.starts import Starts
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
     from otel_dynabase.directory import Directory
     from otel_dynabase.events import EventLog
-    from otel_dynabase.store import Budget, Store
+    from otel_dynabase.store import Budget, Store, Sum
 
 
 class Probes:
@@ -33,13 +37,19 @@ class Probes:
         cold_starts_by_client: bool = True,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
+        self._store = store
         self.tenants = Tenants(store, directory, budget)
         self.limits = Limits(store, events, window, wake)
         self.starts = Starts(store, events, by_client=cold_starts_by_client)
         self.cold_starts = ColdStarts(self.starts, wake)
         self.pools = Pools(self.tenants, self.limits, self.cold_starts)
         self.statements = Statements(store, self.limits, self.cold_starts)
+        self.lifecycle = Lifecycle(store, events)
+        self.caches = Caches(store, events, self.tenants)
+        self.breakers = Breakers(store, events, self.tenants)
         store.observe(self.pools.observe)
+        store.observe(self.breakers.observe)
+        store.observe(self.caches.observe)
 
     def after_fork(self) -> None:
         """Forget what belongs to the parent."""
@@ -47,6 +57,12 @@ class Probes:
         self.starts.after_fork()
         self.cold_starts.after_fork()
         self.pools.after_fork()
+        self.breakers.after_fork()
+        self.caches.after_fork()
+
+    def reports(self, name: str, outcome: str) -> Sum:
+        """Return where reports of one kind are counted."""
+        return self._store.sum(SELF_REPORTS, (name, outcome))
 
     def flush(self, *, everything: bool = False) -> float:
         """Send what waited long enough; return the seconds until there is more."""

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry._logs import SeverityNumber
 
 from otel_dynabase.catalog.events import LIMIT_HIT
-from otel_dynabase.catalog.metrics import LIMIT_HITS, REJECTIONS, SELF_EVENTS
+from otel_dynabase.catalog.metrics import LIMIT_HITS, LIMIT_QUEUE, REJECTIONS, SELF_EVENTS
 from otel_dynabase.events import mark_span
 
 if TYPE_CHECKING:
@@ -99,6 +99,21 @@ class Limits:
             self._wake()
         else:
             self._coalesced.add()
+
+    def reported(
+        self,
+        series: TenantSeries,
+        limit_type: str,
+        action: str,
+        *,
+        reason: str | None,
+        queue_depth: int,
+        waited: float | None,
+    ) -> None:
+        """Account for a hit of a limit that the platform itself enforces."""
+        if waited is not None:
+            series.record(LIMIT_QUEUE, waited, limit_type)
+        self.hit(series, limit_type, action, reason=reason, queue_depth=queue_depth, waited=waited)
 
     @staticmethod
     def _open(series: TenantSeries, limit_type: str, action: str, pool_name: str | None) -> _Burst:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from otel_dynabase.catalog.attributes import (
     EVENT_OUTCOME,
     FAULT_PLACE,
+    REPORT,
+    REPORT_OUTCOME,
 )
 from otel_dynabase.catalog.kinds import Counter, Gauge, UpDownCounter
 
@@ -32,4 +34,9 @@ SELF_DIRECTORY_AGE = Gauge(
     "otel_dynabase.directory.age", "s", (),
     "Time since the directory was last read without error.",
     fold="max",
+)  # fmt: skip
+SELF_REPORTS = Counter(
+    "otel_dynabase.reports", "{report}", (REPORT, REPORT_OUTCOME),
+    "Calls of the report API; `refused`: its arguments cannot be used; `dropped`: too many before instrumenting.",
+    sources=("report",),
 )  # fmt: skip
