@@ -7,6 +7,7 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from otel_dynabase import faults
 from otel_dynabase.tenant import checked
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otel_dynabase")
 
-LIBRARIES = ("asyncpg",)
+LIBRARIES = ("asyncpg", "pybreaker", "purgatory")
 """The libraries that there is an adapter for, by the name that they are imported by: the module here has it too.
 
 An adapter has `patches(probes)`, its table; and where it needs them `release()`, which takes back what it has put on
@@ -29,9 +30,18 @@ def _installed(part: str) -> Iterator[tuple[str, Any]]:
     """Return the adapters of installed libraries that have a part, importing only these, and the part."""
     for library in LIBRARIES:
         if find_spec(library) is not None:
-            adapter = importlib.import_module(f"{__name__}.{library}")
+            adapter = _adapter(library)
             if hasattr(adapter, part):
                 yield library, getattr(adapter, part)
+
+
+def _adapter(library: str) -> Any:
+    """Import an adapter; None where this version of its library lacks what the adapter is made of."""
+    try:
+        return importlib.import_module(f"{__name__}.{library}")
+    except Exception:
+        faults.ignore(f"importing the adapter of {library}")
+        return None
 
 
 def tables(probes: Probes) -> Iterator[tuple[str, tuple[Patch, ...]]]:
@@ -65,7 +75,7 @@ def bind_tenant(target: Any, project_id: str) -> None:
     if any(bind(target, project_id) for _library, bind in _installed("bind")):
         return
     logger.warning(
-        "otel-dynabase: bind_tenant(%s, %r) has no effect: expected an open pool of %s",
+        "otel-dynabase: bind_tenant(%s, %r) has no effect: expected an open pool or a circuit breaker of %s",
         type(target).__name__,
         project_id,
         ", ".join(LIBRARIES),
