@@ -92,3 +92,14 @@ EVENT_OUTCOME = Attribute(
 FAULT_PLACE = Attribute("place", "Which part of the instrumentation failed and was ignored.")
 REPORT = Attribute("report", "Which function of the report API.")
 REPORT_OUTCOME = Attribute("outcome", "What became of a report.", ("accepted", "refused", "dropped"))
+OBSERVER_FAILURE = Attribute(
+    "reason",
+    "Why the observer could not ask a server; `late`: the round was over before it was its turn.",
+    ("timeout", "absent", "connection", "auth_failure", "max_concurrent", "refused", "settings", "late"),
+)
+OBSERVER_BREAK = Attribute(
+    "reason", "Why a database's counters cannot be compared with those before.", ("reset", "recreated", "moved", "lost")
+)
+OBSERVER_UNREADABLE = Attribute(
+    "what", "What is not there to be read.", ("database", "connections", "executing", "statements", "buffers", "size")
+)

@@ -42,7 +42,7 @@ class FileSource:
 
         Raises OSError, or UnusableError with line and column of what cannot be read.
         """
-        return list(_rows(_parse(read_text(self.path, MAX_BYTES), self.path.suffix)))
+        return list(_rows(parse(read_text(self.path, MAX_BYTES), self.path.suffix)))
 
 
 def read_text(path: Path, max_bytes: int) -> str:
@@ -63,8 +63,8 @@ def read_text(path: Path, max_bytes: int) -> str:
     return text
 
 
-def _parse(text: str, suffix: str) -> object:
-    """Read JSON where it looks like JSON (fast), otherwise YAML."""
+def parse(text: str, suffix: str) -> object:
+    """Read JSON where it looks like JSON (fast), otherwise YAML. Raises UnusableError with line and column."""
     if suffix.lower() == ".json" or text.lstrip()[0] in "{[":
         try:
             return json.loads(text)

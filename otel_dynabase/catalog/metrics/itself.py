@@ -5,6 +5,9 @@ from __future__ import annotations
 from otel_dynabase.catalog.attributes import (
     EVENT_OUTCOME,
     FAULT_PLACE,
+    OBSERVER_BREAK,
+    OBSERVER_FAILURE,
+    OBSERVER_UNREADABLE,
     REPORT,
     REPORT_OUTCOME,
 )
@@ -39,4 +42,19 @@ SELF_REPORTS = Counter(
     "otel_dynabase.reports", "{report}", (REPORT, REPORT_OUTCOME),
     "Calls of the report API; `refused`: its arguments cannot be used; `dropped`: too many before instrumenting.",
     sources=("report",),
+)  # fmt: skip
+SELF_ASKED_IN_VAIN = Counter(
+    "otel_dynabase.observer.asked_in_vain", "{failure}", (OBSERVER_FAILURE,),
+    "Times that a database server could not be asked for its statistics.",
+    sources=("observer",),
+)  # fmt: skip
+SELF_BREAKS = Counter(
+    "otel_dynabase.observer.breaks", "{break}", (OBSERVER_BREAK,),
+    "Times that a database's statistics began anew: counting goes on from there, and nothing is made up.",
+    sources=("observer",),
+)  # fmt: skip
+SELF_UNREADABLE = Gauge(
+    "otel_dynabase.observer.unreadable", "{project}", (OBSERVER_UNREADABLE,),
+    "Projects of which something cannot be read, for want of rights, an extension or a setting: it is absent, not 0.",
+    sources=("observer",),
 )  # fmt: skip

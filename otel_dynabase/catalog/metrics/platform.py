@@ -82,17 +82,20 @@ CEILING_HITS = Counter(
 
 CPU_USAGE = Gauge(
     "tenant.cpu.usage.millicores", "{millicore}", TENANT_LABELS,
-    "CPU time that the tenant's database uses in a second, estimated.",
+    "CPU time that the tenant's database uses in a second, estimated: time in which its clients' statements execute, "
+    "waits included, parallel workers not.",
     sources=("observer",),
 )  # fmt: skip
 MEMORY_USAGE = Gauge(
     "tenant.memory.usage", "By", (*TENANT_LABELS, POOL_TYPE),
-    "Memory that the tenant's database occupies; what cannot be read is absent, never 0.",
+    "Memory that the tenant's database occupies; what cannot be read is absent, never 0. shared_buffers: pages in the "
+    "server's buffers (pg_buffercache).",
     sources=("observer",),
 )  # fmt: skip
 IO_BYTES = Counter(
     "tenant.io", "By", (*TENANT_LABELS, IO_OPERATION),
-    "Blocks read from outside the buffer pool, blocks written, and temporary files.",
+    "read: blocks from outside the buffer pool, from the operating system's cache too. write: temporary files, and "
+    "with pg_stat_statements the blocks that statements wrote themselves; what the checkpointer writes is nobody's.",
     sources=("observer",),
 )  # fmt: skip
 QUERY_COST = Histogram(
