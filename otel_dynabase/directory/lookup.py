@@ -13,7 +13,7 @@ from otel_dynabase.directory.tenant import NOBODY, RESERVED, Tenant, valid_proje
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from otel_dynabase.directory.source import AnySource
 
@@ -78,6 +78,11 @@ class Directory:
         self._told = Flaws()
         self._strangers: dict[str, Tenant] = {}
         self._unknown_lookups = 0
+
+    @property
+    def tenants(self) -> Mapping[str, Tenant]:
+        """All tenants by project_id: one answer of the source, which is replaced and never changed."""
+        return self._table.tenants
 
     def get(self, project_id: str) -> Tenant:
         """Return a project's tenant; if it is not there, one whose plan and tier are unknown."""

@@ -44,7 +44,7 @@ class SqlSource:
         Raises RuntimeError where an event loop runs, OSError (TimeoutError included), what the server says, or
         UnusableError; the DSN is in no message.
         """
-        asyncpg = _driver()
+        asyncpg = driver()
         dsn = read_text(self._dsn, MAX_DSN_BYTES).strip() if isinstance(self._dsn, Path) else self._dsn
         if _in_event_loop():
             raise RuntimeError("the query must run on a background thread, here is an event loop to block")
@@ -60,21 +60,26 @@ def _in_event_loop() -> bool:
     return True
 
 
-def _driver() -> Any:
+def driver() -> Any:
+    """Import asyncpg. Raises UnusableError with the command that installs it."""
     try:
         return importlib.import_module("asyncpg")
     except ImportError:
         raise UnusableError('asyncpg is missing: pip install "otel-dynabase[asyncpg]"') from None
 
 
-async def _connect(asyncpg: Any, dsn: str) -> Any:
+async def connect(asyncpg: Any, dsn: str, application_name: str = APPLICATION_NAME) -> Any:
+    """Open a connection of our own.
+
+    Raises OSError (TimeoutError included), what the server says, or UnusableError; the DSN is in no message.
+    """
     try:
         return await asyncpg.connect(
             dsn,
             timeout=CONNECT_TIMEOUT,
             command_timeout=COMMAND_TIMEOUT,
             statement_cache_size=0,  # unnamed statements pass through PgBouncer
-            server_settings={"application_name": APPLICATION_NAME},
+            server_settings={"application_name": application_name},
         )
     except (OSError, asyncpg.PostgresError):
         raise
@@ -84,7 +89,7 @@ async def _connect(asyncpg: Any, dsn: str) -> Any:
 
 
 async def _ask(asyncpg: Any, dsn: str, query: str) -> list[dict[str, object]]:
-    connection = await _connect(asyncpg, dsn)
+    connection = await connect(asyncpg, dsn)
     try:
         # Not the start-up parameter default_transaction_read_only: PgBouncer refuses a connection that sets it.
         async with connection.transaction(readonly=True):

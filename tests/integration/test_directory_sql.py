@@ -129,8 +129,8 @@ def test_the_query_runs_in_quiet(server, monkeypatch):
         seen.append(measured.get())
         return await original(*args)
 
-    original = sql_module._connect
-    monkeypatch.setattr(sql_module, "_connect", connect)
+    original = sql_module.connect
+    monkeypatch.setattr(sql_module, "connect", connect)
     list(SqlSource(server.dsn(), QUERY, quiet=quiet).load())
     assert (seen, measured.get()) == ([False], True)
 
