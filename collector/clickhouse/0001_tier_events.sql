@@ -50,6 +50,16 @@ CREATE TABLE IF NOT EXISTS tier_events
     action LowCardinality(String) MATERIALIZED LogAttributes['action'],
     reason LowCardinality(String) MATERIALIZED LogAttributes['reason'],
     cache_level LowCardinality(String) MATERIALIZED LogAttributes['cache_level'],
+    -- plans, under the ticket's names for them
+    from_tier LowCardinality(String) MATERIALIZED LogAttributes['from_tier'],
+    to_tier LowCardinality(String) MATERIALIZED LogAttributes['to_tier'],
+    change_type LowCardinality(String) MATERIALIZED LogAttributes['change_type'],
+    resource_type LowCardinality(String) MATERIALIZED LogAttributes['resource_type'],
+    state LowCardinality(String) MATERIALIZED LogAttributes['state'],
+    -- why the platform decided as it did, and what else it said: JSON
+    trigger_conditions String MATERIALIZED LogAttributes['trigger_conditions'] CODEC(ZSTD(1)),
+    metadata String MATERIALIZED LogAttributes['metadata'] CODEC(ZSTD(1)),
+    phases String MATERIALIZED LogAttributes['phases'] CODEC(ZSTD(1)),
     -- how many hits one event stands for: sum it, do not count rows
     hit_count UInt64 MATERIALIZED toUInt64OrDefault(LogAttributes['hit_count'], 1::UInt64) CODEC(ZSTD(1)),
     queue_depth UInt64 MATERIALIZED toUInt64OrZero(LogAttributes['queue_depth']) CODEC(ZSTD(1)),
@@ -57,7 +67,12 @@ CREATE TABLE IF NOT EXISTS tier_events
     -- NULL where nothing was measured: an average over zeros would flatter
     queue_duration_ms Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['queue_duration_ms']),
     startup_duration_ms Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['startup_duration_ms']),
-    first_query_latency_ms Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['first_query_latency_ms'])
+    first_query_latency_ms Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['first_query_latency_ms']),
+    idle_duration_sec Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['idle_duration_sec']),
+    hit_count_24h Nullable(UInt64) MATERIALIZED toUInt64OrNull(LogAttributes['hit_count_24h']),
+    hit_rate Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['hit_rate']),
+    expected_rate Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['expected_rate']),
+    deviation Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['deviation'])
 )
 ENGINE = ReplacingMergeTree
 -- By day: what is 90 days old goes as whole files, on the day it is due and without rewriting anything, and a batch that

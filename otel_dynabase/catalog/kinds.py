@@ -23,6 +23,9 @@ Source = Literal["app", "app, opt-in", "report", "observer", "rule"]
 """Who measures: the instrumented process without a change to its code; the platform's own code by one typed call;
 the one `otel-dynabase observe`; a recording rule of Prometheus'."""
 
+UNITS = {"s": "_seconds", "By": "_bytes"}
+"""What a unit becomes at the end of a name in Prometheus; annotations like {query} become nothing."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metric:
@@ -41,6 +44,12 @@ class Metric:
         return tuple(label for label in self.labels if label.constant is None)
 
     @property
+    def prometheus(self) -> str:
+        """The name that Prometheus' OTLP translation (UnderscoreEscapingWithSuffixes) gives it."""
+        total = "_total" if isinstance(self, Counter) else ""
+        return self.name.replace(".", "_") + UNITS.get(self.unit, "") + total
+
+    @property
     def family(self) -> str:
         """`semconv` for the names of the OpenTelemetry semantic conventions, `dynabase` for the rest."""
         return "semconv" if self.name.startswith("db.client.") else "dynabase"
@@ -48,14 +57,13 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counter(Metric):
-    """Adds up; never falls.
+    """Adds up; never falls. Prometheus shows it with `_total` behind its name.
 
     `born_for` names the plans whose tenants have every series of it at 0 from the moment that they are known: where the
     first increment is what an alert waits for.
     """
 
     born_for: tuple[str, ...] = field(default=(), kw_only=True)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UpDownCounter(Metric):

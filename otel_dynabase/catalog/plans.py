@@ -29,3 +29,11 @@ PLAN_TABLE = (
     Plan("enterprise", query_p95=0.05, cold_start_p95=None, availability=0.999, connection_timeout=30.0),
 )
 PLANS = tuple(plan.name for plan in PLAN_TABLE)
+FAILED_BY_PLATFORM = (
+    *("connection", "timeout", "connection_exception", "insufficient_resources", "operator_intervention"),
+    *("system_error", "internal_error"),
+)
+"""The error types that count against availability; every other failure is what the customer's own SQL did wrong.
+
+In SQLSTATE classes: 08, 53, 57, 58, XX. A call that a circuit breaker refuses counts too.
+"""

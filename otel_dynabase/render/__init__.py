@@ -1,7 +1,8 @@
 """The catalogue and the settings as documents.
 
 `python -m otel_dynabase.render` writes what is stale, `--check` only says what is. A derived text stands between two
-markers, `<!-- name -->` and `<!-- /name -->`, in a file whose other text is written by hand.
+markers, `<!-- name -->` and `<!-- /name -->`, in a file whose other text is written by hand; some files are derived as
+a whole.
 """
 
 from __future__ import annotations
@@ -10,25 +11,34 @@ from typing import TYPE_CHECKING
 
 from otel_dynabase import config
 from otel_dynabase.catalog.events import EVENTS
-from otel_dynabase.catalog.kinds import Counter, Histogram
+from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, Recorded, UpDownCounter
 from otel_dynabase.catalog.metrics import METRICS
+from otel_dynabase.render import rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_dynabase.catalog.kinds import Metric
 
-KINDS = {Counter: "counter", Histogram: "histogram"}
+KINDS = {
+    Counter: "counter",
+    Gauge: "gauge",
+    Histogram: "histogram",
+    Recorded: "recording rule",
+    UpDownCounter: "up-down counter",
+}
 
 
 def metrics() -> str:
     """Return the metrics as a Markdown table."""
     rows = [
-        f"| `{metric.name}` | {KINDS.get(type(metric), 'up-down counter')} | {metric.unit} "
-        f"| {', '.join(label.name for label in metric.labels) or 'none'} | {_meaning(metric)} |"
+        f"| `{metric.prometheus}` | `{metric.name}` | {KINDS[type(metric)]} | {metric.unit} "
+        f"| {', '.join(label.name for label in metric.labels) or 'none'} | {'; '.join(metric.sources)} "
+        f"| {_meaning(metric)} |"
         for metric in METRICS
     ]
-    return "\n".join(["| metric | kind | unit | labels | meaning |", "|---|---|---|---|---|", *rows]) + "\n"
+    head = "| in Prometheus | in OpenTelemetry | kind | unit | labels | source | meaning |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows]) + "\n"
 
 
 def _meaning(metric: Metric) -> str:
@@ -37,20 +47,40 @@ def _meaning(metric: Metric) -> str:
     return metric.what
 
 
+def labels() -> str:
+    """Return the attributes whose values are bounded by name as a Markdown table."""
+    known = {label.name + label.what: label for metric in METRICS for label in metric.labels if label.values}
+    rows = [f"| `{label.name}` | {', '.join(label.values)} | {label.what} |" for label in known.values()]
+    return "\n".join(["| label | values | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
 def events() -> str:
     """Return the events as a Markdown table."""
-    rows = [f"| `{event.name}` | {', '.join(event.attributes)} | {event.what} |" for event in EVENTS]
-    return "\n".join(["| event | attributes | meaning |", "|---|---|---|", *rows]) + "\n"
+    rows = [
+        f"| `{event.name}` | {', '.join(event.attributes)} | {'; '.join(event.sources)} | {event.what} |"
+        for event in EVENTS
+    ]
+    return "\n".join(["| event | attributes | source | meaning |", "|---|---|---|---|", *rows]) + "\n"
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"settings": config.table, "metrics": metrics, "events": events}
+BLOCKS: dict[str, Callable[[], str]] = {
+    "settings": config.table,
+    "metrics": metrics,
+    "labels": labels,
+    "events": events,
+}
 """What stands between which markers."""
 
+WHOLE: dict[str, Callable[[], str]] = {"collector/prometheus/slo-tracking.yml": rules.slo_tracking}
+"""Files that are derived from the first line to the last."""
 
-def rendered(document: str) -> str:
-    """Return a document with every derived block made anew."""
-    for name, render in BLOCKS.items():
-        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+
+def rendered(document: str, name: str = "") -> str:
+    """Return a document with every derived block made anew, or the whole of it if its name says so."""
+    if name in WHOLE:
+        return WHOLE[name]()
+    for block, render in BLOCKS.items():
+        begin, end = f"<!-- {block} -->\n", f"<!-- /{block} -->"
         before, found, rest = document.partition(begin)
         if found:
             document = before + begin + render() + end + rest.partition(end)[2]

@@ -28,7 +28,7 @@ TICKET = {
     "tenant.scale_to_zero", "tenant.cold_starts", "tenant.cold_start.duration", "tenant.first_query.latency",
     "tenant.plan.changes", "tenants.by_tier", "revenue_units.by_tier", "tenant.tier.ceiling.hits",
     "tenant.cache.hits", "tenant.cache.access.latency", "tenant.cache.memory", "tenant.cache.evictions",
-    "tenant.query.rate", "tenant.queries.by_hour", "tenant.active_hours_per_day",
+    "tenant.query.rate.per_minute", "tenant.queries.by_hour", "tenant.active_hours_per_day",
     "tenant.sustained_activity.periods", "tenant.idle.duration",
     "slo_query_latency_compliance", "slo_cold_start_compliance", "slo_availability_compliance",
 }  # fmt: skip
@@ -58,7 +58,7 @@ def test_a_metric_is_well_formed(metric):
         assert re.fullmatch(r"slo_[a-z_]+", metric.name)
     else:
         assert re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", metric.name)
-        assert re.fullmatch(r"s|By|\{[a-z]+\}(/min)?", metric.unit), "a unit of 1 becomes _ratio"
+        assert re.fullmatch(r"s|By|\{[a-z]+\}", metric.unit), "a unit of 1 becomes _ratio"
     assert type(metric) in {Counter, Gauge, Histogram, Recorded, UpDownCounter}
     names = [label.name for label in metric.labels]
     assert len(set(names)) == len(names)

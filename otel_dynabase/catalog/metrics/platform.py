@@ -130,7 +130,7 @@ CACHE_EVICTIONS = Counter(
 # --- query patterns ---------------------------------------------------------------------------------------------------
 
 QUERY_RATE = Histogram(
-    "tenant.query.rate", "{query}/min", TENANT_LABELS,
+    "tenant.query.rate.per_minute", "{query}", TENANT_LABELS,
     "Queries a minute of the tenant's, fleet-wide: one sample a minute.",
     sources=("observer",), buckets=(0.1, 1, 5, 10, 30, 60, 120, 300),
 )  # fmt: skip
