@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_dynabase.catalog.plans import PLANS
-from otel_dynabase.config import LOCATION, PATH, TEXT, Kind, Setting, read, seconds
+from otel_dynabase.config import LOCATION, PATH, TEXT, Dsn, Kind, Setting, read, seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,11 +64,28 @@ def _address(value: object) -> tuple[str, int] | None:
     return host.strip("[]"), int(port)
 
 
+def _servers(value: object) -> tuple[Dsn, ...]:
+    places = [LOCATION.parse(text) for text in str(TEXT.parse(value)).split()]
+    servers = tuple(place for place in places if isinstance(place, Dsn))
+    if len(servers) != len(places):
+        raise ValueError("not a server")
+    return servers
+
+
+def _template(value: object) -> Dsn:
+    (server,) = _servers(value)
+    if "{project_id}" not in server.text and "{database}" not in server.text:
+        raise ValueError("the same for every project")
+    return server
+
+
 PLACE: Final = Kind("the path of a file, postgresql://…, or `directory`: the directory's own server", _place)
 TABLE: Final = Kind("a table's name in lower case, with its schema if need be", _table)
 TOLD: Final = Kind("none, or one or more of " + ", ".join(TELLS) + ", separated by commas", _tells)
 PRICES: Final = Kind("plan=units, separated by commas", _prices)
 ADDRESS: Final = Kind("host:port, or off", _address)
+SERVERS: Final = Kind("one or more postgresql://…, separated by spaces", _servers)
+TEMPLATE: Final = Kind("postgresql://… with {project_id} or {database} in it", _template)
 
 PRICE_TABLE: Final = {"free": 0.0, "starter": 1.0, "pro": 4.0, "enterprise": 20.0}
 HEALTH: Final = ("127.0.0.1", 13134)
@@ -100,6 +117,38 @@ OBSERVER_SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("observe_prices", PRICES, PRICE_TABLE, "What a tenant counts in `revenue_units_by_tier`: not money."),
     Setting("observe_health", ADDRESS, HEALTH, "Where to answer GET /health."),
+    Setting(
+        "observe_servers",
+        SERVERS,
+        (),
+        "PostgreSQL servers that projects share: one question to each answers for all of its databases.",
+        secret=True,
+    ),
+    Setting("observe_servers_file", PATH, None, "A file with more of them, one a line (secrets)."),
+    Setting(
+        "observe_template",
+        TEMPLATE,
+        None,
+        "The address of each project that is on none of them; best with a maintenance database as its path. A project "
+        "whose tier is COLD or unknown is not connected to.",
+        secret=True,
+    ),
+    Setting("observe_template_file", PATH, None, "A file with that address (a secret)."),
+    Setting("observe_usage_interval", seconds(1, 3600), 30.0, "Time between two looks at a project's database."),
+    Setting("observe_timeout", seconds(0.1, 60), 5.0, "Longest time that one server may take to answer."),
+    Setting("observe_concurrency", whole(1, 1000), 32, "Servers asked at one time."),
+    Setting("observe_size_interval", seconds(1, 86_400), 900.0, "Time between two looks at a database's size."),
+    Setting(
+        "observe_buffers_interval",
+        seconds(0, 86_400),
+        600.0,
+        "Time between two looks into a server's shared buffers (pg_buffercache), which are expensive; 0: never.",
+    ),
+    Setting("observe_quiet_gap", seconds(1, 86_400), 900.0, "Time without activity that ends a period of activity."),
+    Setting(
+        "observe_limits", PATH, None, "A YAML or JSON file: plan, then resource, then its limit, where not the default."
+    ),
+    Setting("observe_ceiling_after", seconds(0, 86_400), 300.0, "Time at a plan's limit that makes a ceiling hit."),
 )
 
 
@@ -116,6 +165,18 @@ class ObserverConfig:
     observe_changes_query: str | None
     observe_prices: dict[str, float]
     observe_health: tuple[str, int] | None
+    observe_servers: tuple[Dsn, ...] = field(repr=False)
+    observe_servers_file: Path | None
+    observe_template: Dsn | None = field(repr=False)
+    observe_template_file: Path | None
+    observe_usage_interval: float
+    observe_timeout: float
+    observe_concurrency: int
+    observe_size_interval: float
+    observe_buffers_interval: float
+    observe_quiet_gap: float
+    observe_limits: Path | None
+    observe_ceiling_after: float
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, /, **overrides: object) -> ObserverConfig:
