@@ -69,7 +69,7 @@ class Patches:
                 return
             raise AttributeError(f"{patch.module} has no {patch.path}: this version of the library is not supported")
         proxy, original = _bottom(current)
-        replacement = functools.wraps(original)(patch.wrap(original))
+        replacement = _replacement(original, patch.wrap)
         self._applied.append(_Applied(owner, name, original, replacement, name not in vars(owner)))
         _put(owner, name, proxy, replacement)
 
@@ -104,6 +104,13 @@ def _bottom(function: Any) -> tuple[Any, Any]:
     while isinstance(function, BaseObjectProxy):
         proxy, function = function, function.__wrapped__
     return proxy, function
+
+
+def _replacement(original: Any, wrap: Callable[[Function], Function]) -> Any:
+    """Wrap a function; of a class method, the function beneath, which gets the class as its first argument."""
+    if isinstance(original, classmethod):
+        return classmethod(_replacement(original.__func__, wrap))
+    return functools.wraps(original)(wrap(original))
 
 
 def _put(owner: Any, name: str, proxy: Any, function: Function) -> None:

@@ -142,3 +142,8 @@ def statement_timeout(error: BaseException) -> bool:
     PostgreSQL has one SQLSTATE for that and for a cancel request (pg_cancel_backend); only its text tells them apart.
     """
     return sqlstate(error) == STATEMENT_CANCELED and "user request" not in str(error)
+
+
+def canceled_on_request(error: BaseException) -> bool:
+    """Say whether the server ended a statement because somebody asked it to."""
+    return sqlstate(error) == STATEMENT_CANCELED and "user request" in str(error)

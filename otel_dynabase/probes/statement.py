@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from otel_dynabase.probes.coldstart import ColdStarts
     from otel_dynabase.probes.limits import Limits
+    from otel_dynabase.probes.pool import PoolProbe
     from otel_dynabase.probes.tenants import TenantSeries
     from otel_dynabase.store import Distribution, Store
 
@@ -25,6 +26,8 @@ SCANNED = 4096
 """Characters of a statement that are searched for its command."""
 CACHED = 2048
 """Statements whose command is remembered, by their text."""
+KNOWN = 256
+"""Statements of a pool's that are found by their text."""
 
 _ALIASES = {"START": "BEGIN", "END": "COMMIT", "ABORT": "ROLLBACK", "TABLE": "SELECT", "VALUES": "SELECT"}
 _TOKENS = re.compile(
@@ -69,6 +72,16 @@ class StatementSeries:
         self._operation = operation
         self._duration: Distribution | None = None
         self._rows: Distribution | None = None
+
+    @property
+    def operation(self) -> str:
+        """The statement's command."""
+        return self._operation
+
+    @property
+    def project_id(self) -> str:
+        """Whose statement it is."""
+        return self._series.tenant.project_id
 
     def done(self, began: float, rows: Callable[[Any, Any], int | None], subject: Any, result: Any) -> None:
         """Account for a result; `rows(subject, result)` counts its rows, None where a statement gives none."""
@@ -137,6 +150,14 @@ class Statements:
         operation = operation or self._commands.get(sql) or self._command(sql)
         found: StatementSeries | None = tenant.statements.get(operation)
         return found or self._bind(tenant, operation)
+
+    def bind(self, probe: PoolProbe, sql: str) -> StatementSeries:
+        """Return where a statement of a pool's goes, and have it found in one look while the pool is one tenant's."""
+        known = probe.statements  # the one of this moment: a refresh in between must not get a stale answer
+        series = self.series(probe.series(), sql)
+        if len(known) < KNOWN and probe.own_series() is not None:
+            known[sql] = series
+        return series
 
     def _bind(self, tenant: TenantSeries, operation: str) -> StatementSeries:
         bound = tenant.statements[operation] = StatementSeries(self, tenant, operation)
