@@ -120,7 +120,7 @@ OBSERVER_SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "observe_servers",
         SERVERS,
-        (),
+        None,
         "PostgreSQL servers that projects share: one question to each answers for all of its databases.",
         secret=True,
     ),
@@ -165,7 +165,7 @@ class ObserverConfig:
     observe_changes_query: str | None
     observe_prices: dict[str, float]
     observe_health: tuple[str, int] | None
-    observe_servers: tuple[Dsn, ...] = field(repr=False)
+    observe_servers: tuple[Dsn, ...] | None = field(repr=False)
     observe_servers_file: Path | None
     observe_template: Dsn | None = field(repr=False)
     observe_template_file: Path | None
