@@ -118,6 +118,11 @@ class EventLog:
         return len(self._outbox) + len(self._ledger)
 
     @property
+    def sequence(self) -> int:
+        """The last event's number."""
+        return self._sequence
+
+    @property
     def room(self) -> int:
         """How many more events there is room for."""
         return max(0, self._capacity - self.backlog)

@@ -56,7 +56,7 @@ class Producer:
 
     def __init__(self, store: Store, families: Iterable[str]) -> None:
         self._store = store
-        self._metrics = tuple(
+        self._metrics: tuple[Metric, ...] = tuple(
             metric
             for metric in METRICS
             if not isinstance(metric, Recorded)
@@ -78,6 +78,10 @@ class Producer:
         """Have readers wait: none sees what changes inside before all of it is there."""
         with self._lock:
             yield
+
+    def mute(self) -> None:
+        """Have no reader see anything any more."""
+        self._metrics = ()
 
     def produce(self, reader: object, temporality: Mapping[Any, sdk.AggregationTemporality]) -> sdk.ScopeMetrics:
         """Read all series; a delta reader gets what was added since this reader's last call."""
