@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otel_dynabase")
 
-LIBRARIES = ("asyncpg", "psycopg", "pybreaker", "purgatory")
+LIBRARIES = ("asyncpg", "psycopg", "sqlalchemy", "pybreaker", "purgatory")
 """The libraries that there is an adapter for, by the name that they are imported by: the module here has it too.
 
 An adapter has `patches(probes)`, its table; and where it needs them `release()`, which takes back what it has put on

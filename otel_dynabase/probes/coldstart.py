@@ -80,14 +80,17 @@ class ColdStarts:
         else:
             waking.last = now
 
-    def connected(self, series: TenantSeries, began: float) -> None:
-        """Take note of a usable connection, whose try was at `began`: if the tenant was asleep, it has started."""
+    def connected(self, series: TenantSeries, began: float, *, again: bool = False) -> None:
+        """Take note of a usable connection, whose try was at `began`: if the tenant was asleep, it has started.
+
+        One made `again`, in the place of one that was open until then, wakes nobody.
+        """
         tenant, now = series.tenant, self._clock()
         waking = self._waking.pop(tenant.project_id, None) if self._waking else None
         if waking is not None and (now - waking.last > PATIENCE or now - waking.since > OUTAGE):
             waking = None
         if waking is None:
-            if tenant.tier != "COLD" or self._woken.get(tenant.project_id) is tenant:
+            if again or tenant.tier != "COLD" or self._woken.get(tenant.project_id) is tenant:
                 return
             waking = _Waking(began, now, tenant.tier)
         _remember(self._woken, tenant.project_id, tenant)

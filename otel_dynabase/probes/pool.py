@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from contextvars import ContextVar
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_dynabase import faults
 from otel_dynabase.catalog.metrics import (
@@ -162,11 +162,17 @@ class Wait:
 
 
 class Connecting:
-    """One connection being made for somebody who waits for it. Every method keeps its own failures to itself."""
+    """One connection being made for somebody who waits for it. Every method keeps its own failures to itself.
 
-    __slots__ = ("_began", "_pools", "_probe", "_series", "_wait")
+    `again` says that it takes the place of one that was open until the pool closed it: for its age, say.
+    """
 
-    def __init__(self, pools: Pools, series: TenantSeries, probe: PoolProbe | None, wait: Wait | None) -> None:
+    __slots__ = ("_again", "_began", "_pools", "_probe", "_series", "_wait")
+
+    def __init__(
+        self, pools: Pools, series: TenantSeries, probe: PoolProbe | None, wait: Wait | None, *, again: bool = False
+    ) -> None:
+        self._again = again
         self._pools = pools
         self._series = series
         self._probe = probe
@@ -178,7 +184,7 @@ class Connecting:
         try:
             if self._probe is not None:
                 self._series.pool(self._probe.name).create.record(perf_counter() - self._began)
-            self._pools.cold_starts.connected(self._series, self._began)
+            self._pools.cold_starts.connected(self._series, self._began, again=self._again)
         except Exception:
             faults.ignore("measuring a connect")
 
@@ -189,6 +195,8 @@ class Connecting:
             if kind == "cancelled":
                 return
             if self._wait is not None:
+                if self._wait.connect_failed:  # accounted for by a pool beneath, which this one connects through
+                    return
                 self._wait.connect_failed = True
             pool_name = self._probe.name if self._probe is not None else None
             self._pools.connect_failed(self._series, error, self._began, pool_name)
@@ -346,6 +354,16 @@ class Pools:
         self.limits = limits
         self.cold_starts = cold_starts
         self._live: weakref.WeakSet[PoolProbe] = weakref.WeakSet()
+        self._owners: weakref.WeakKeyDictionary[Any, PoolProbe] = weakref.WeakKeyDictionary()
+
+    def owns(self, probe: PoolProbe, connection: Any) -> None:
+        """Note that a driver's connection is a pool's of another library: what runs on it is that pool's work."""
+        self._owners[connection] = probe
+
+    def series_of(self, connection: Any) -> TenantSeries | None:
+        """Return the series of the tenant whose pool, another library's, a driver's connection belongs to; or None."""
+        owner = self._owners.get(connection)
+        return None if owner is None else owner.own_series()
 
     def connect_failed(
         self, series: TenantSeries, error: BaseException, began: float, pool_name: str | None = None

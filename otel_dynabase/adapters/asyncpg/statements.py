@@ -61,12 +61,13 @@ class StatementWrappers:
     def __init__(self, probes: Probes, pools: PoolWrappers) -> None:
         self._statements = probes.statements
         self._pools = pools
+        self._owned = probes.pools.series_of
 
     def _tenant(self, connection: Any) -> TenantSeries:
         """Find out for whom a connection is used: its pool's tenant, its database's, or the current task's."""
         proxy = connection._proxy
         if proxy is None:
-            return self._pools.series_of_database(connection._params.database)
+            return self._owned(connection) or self._pools.series_of_database(connection._params.database)
         pool = proxy._holder._pool
         probe: PoolProbe = pool._queue.__dict__.get(PROBE) or self._pools.probe(pool)
         return probe.series()

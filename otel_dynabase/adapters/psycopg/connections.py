@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Function = Callable[..., Any]
 
 PROBE = "_otel_dynabase_probe"
-"""Attribute of a connection: the probe of the pool that it belongs to, whatever library's; set by `adopt`."""
+"""Attribute of a connection: the probe of the pool of psycopg_pool's that it belongs to; set by `adopt`."""
 DATABASE = "_otel_dynabase_database"
 """Attribute of a connection without a pool: the name of its database, which a closed connection cannot be asked for."""
 
@@ -74,7 +74,9 @@ class ConnectionWrappers:
     def series_of(self, connection: Any) -> TenantSeries:
         """Find out for whom a connection is used: its pool's tenant, its database's, or the current task's."""
         probe: PoolProbe | None = connection.__dict__.get(PROBE)
-        return self.series_of_database(database_of(connection)) if probe is None else probe.series()
+        if probe is not None:
+            return probe.series()
+        return self._probes.pools.series_of(connection) or self.series_of_database(database_of(connection))
 
     def series_of_database(self, database: str | None) -> TenantSeries:
         """Return the series of a database's tenant, or of the current task's."""

@@ -1,0 +1,358 @@
+"""SQLAlchemy's pools: who waits, who connects, who holds."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import TimeoutError  # noqa: A004  # what its pools raise; it is not the built-in one
+from sqlalchemy.pool import AssertionPool, NullPool, Pool, QueuePool, StaticPool
+
+from otel_dynabase import faults
+from otel_dynabase.adapters.sqlalchemy.target import target_of
+from otel_dynabase.probes.pool import Connecting, PoolProbe, Wait, current_wait
+from otel_dynabase.tenant import Mark, is_internal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Token
+
+    from otel_dynabase.probes import Probes
+
+    Function = Callable[..., Any]
+
+PROBE = "_otel_dynabase_probe"
+PROJECT = "_otel_dynabase_project"
+RETIRED = "_otel_dynabase_retired"
+"""Attributes of a pool: its probe, None where it is left alone; whose it is; whether another has taken its place."""
+
+_was_open: ContextVar[bool] = ContextVar("otel_dynabase_was_open", default=False)
+"""Whether the connection that is being replaced was open until its pool closed it."""
+_watched: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def bind(target: Any, project_id: str) -> bool:
+    """Say whose engine or pool this is; False if it is none of SQLAlchemy's, or of another database."""
+    extension = sys.modules.get("sqlalchemy.ext.asyncio")
+    if extension is not None and isinstance(target, extension.AsyncEngine):
+        target = target.sync_engine
+    pool = target.pool if isinstance(target, Engine) else target
+    if not isinstance(pool, Pool) or not _for_postgresql(pool):
+        return False
+    pool.__dict__[PROJECT] = project_id
+    probe = pool.__dict__.get(PROBE)
+    if probe is not None:
+        probe.bind(project_id)
+    return True
+
+
+def release() -> None:
+    """Take back what was put on pools that are still in use."""
+    for pool in list(_watched):
+        pool.__dict__.pop(PROBE, None)
+        pool.__dict__.pop(RETIRED, None)
+        queue = _asyncio_queue(pool)
+        if queue is not None:
+            queue.__dict__.pop("get", None)
+        _watched.discard(pool)
+
+
+class PoolWrappers:
+    """Wrappers of what engines, pools and their records do; together they share the probes."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
+
+    def follow(self, pool: Pool, engine: Engine | None = None) -> PoolProbe | None:
+        """Give a pool its probe; an engine knows where its pool leads, a pool alone is followed once it is bound."""
+        probe = None
+        if _for_postgresql(pool):
+            target, database = (type(pool).__name__, None) if engine is None else target_of(engine)
+            max_size, max_idle = _limits(pool)
+            probe = PoolProbe(
+                self._probes.pools,
+                name=pool._orig_logging_name or target,
+                database=database,
+                min_size=0,
+                max_size=max_size,
+                max_idle=max_idle,
+                idle=_idle_in(weakref.ref(pool)),
+                project=pool.__dict__.get(PROJECT),
+            )
+        kept: PoolProbe | None = pool.__dict__.setdefault(PROBE, probe)  # another thread may have been first
+        if kept is probe:
+            _watched.add(pool)
+            if probe is not None:
+                _watch(_asyncio_queue(pool))
+                self._probes.pools.opened(probe)
+        return kept
+
+    # --- checking out -------------------------------------------------------------------------------------------------
+
+    def raw_connection(self, original: Function) -> Function:
+        """Wrap Engine.raw_connection, which every use of an engine's pool begins with."""
+
+        def raw_connection(engine: Engine) -> Any:
+            try:
+                if PROBE not in engine.pool.__dict__:
+                    self.follow(engine.pool, engine)
+            except Exception:
+                faults.ignore("following a pool")
+            return original(engine)
+
+        return raw_connection
+
+    def connect(self, original: Function) -> Function:
+        """Wrap Pool.connect, which gives out every connection; what it runs on one itself (a ping) is upkeep."""
+
+        def connect(pool: Pool) -> Any:
+            wait = self._begin(pool)
+            if wait is None:
+                return original(pool)
+            token, mark = current_wait.set(wait), Mark()
+            try:
+                fairy = original(pool)
+            except BaseException as error:
+                wait.failed(error, expired=isinstance(error, TimeoutError))
+                raise
+            finally:
+                mark.end()
+                _leave(current_wait, token)
+            self._given(wait, fairy)
+            return fairy
+
+        return connect
+
+    def connect_in_thread(self, original: Function) -> Function:
+        """Wrap SingletonThreadPool.connect, which gives a thread the connection that it has out already once more."""
+        first = self.connect(original)
+
+        def connect(pool: Any) -> Any:
+            held = getattr(pool._fairy, "current", None)
+            return (first if held is None or held() is None else original)(pool)
+
+        return connect
+
+    def _begin(self, pool: Pool) -> Wait | None:
+        try:
+            known = pool.__dict__
+            probe: PoolProbe | None = known.get(PROBE) or (self.follow(pool) if PROJECT in known else None)
+            return None if probe is None else Wait(probe, None)
+        except Exception:
+            faults.ignore("beginning a checkout")
+            return None
+
+    def _given(self, wait: Wait, fairy: Any) -> None:
+        try:
+            record = fairy._connection_record
+            wait.done(record)
+            if record is None:  # a listener has detached it
+                wait.probe.returned(None)
+            else:
+                self._probes.pools.owns(wait.probe, record.driver_connection)
+        except Exception:
+            faults.ignore("noting a connection given out")
+
+    def do_get(self, original: Function) -> Function:
+        """Wrap QueuePool._do_get: who has queued has a place in the pool once it returns."""
+
+        def _do_get(pool: Pool) -> Any:
+            record = original(pool)
+            try:
+                wait = current_wait.get()
+                if wait is not None and wait.queued and wait.given is None:
+                    wait.turn()
+            except Exception:
+                faults.ignore("noting a turn")
+            return record
+
+        return _do_get
+
+    # --- connecting ---------------------------------------------------------------------------------------------------
+
+    def record_connect(self, original: Function) -> Function:
+        """Wrap _ConnectionRecord.__connect: a pool's connection, with what the dialect and listeners set up on it."""
+
+        def connect(record: Any) -> None:
+            connecting, mark = self._begin_connect(record), Mark()
+            try:
+                original(record)
+            except BaseException as error:
+                if connecting is not None:
+                    connecting.failed(error)
+                raise
+            finally:
+                mark.end()
+            if connecting is not None:
+                connecting.done()
+
+        return connect
+
+    def _begin_connect(self, record: Any) -> Connecting | None:
+        """Begin a connect, if somebody waits for it; below, the driver's connect is this one's."""
+        try:
+            probe: PoolProbe | None = record._ConnectionRecord__pool.__dict__.get(PROBE)
+            if probe is None:
+                return None
+            wait = current_wait.get()
+            if wait is None or wait.probe is not probe:
+                return None if is_internal() else Connecting(self._probes.pools, probe.series(), probe, None)
+            return Connecting(self._probes.pools, wait.series, probe, wait, again=_was_open.get())
+        except Exception:
+            faults.ignore("beginning a connect")
+            return None
+
+    @staticmethod
+    def record_get(original: Function) -> Function:
+        """Wrap _ConnectionRecord.get_connection, which replaces connections: lost ones, and open ones for their age."""
+
+        def get_connection(record: Any) -> Any:
+            token = _was_open.set(record.dbapi_connection is not None)
+            try:
+                return original(record)
+            finally:
+                _leave(_was_open, token)
+
+        return get_connection
+
+    # --- checking in --------------------------------------------------------------------------------------------------
+
+    def record_checkin(self, original: Function) -> Function:
+        """Wrap _ConnectionRecord.checkin, which every way back into the pool ends with."""
+
+        def checkin(record: Any, *args: Any, **kwargs: Any) -> None:
+            self._returned(record)
+            original(record, *args, **kwargs)
+
+        return checkin
+
+    def fairy_detach(self, original: Function) -> Function:
+        """Wrap _ConnectionFairy.detach: the connection leaves the pool, its place in the pool is free."""
+
+        def detach(fairy: Any) -> None:
+            record = fairy._connection_record
+            if record is not None:
+                self._returned(record)
+            original(fairy)
+
+        return detach
+
+    def _returned(self, record: Any) -> None:
+        try:
+            pool = record._ConnectionRecord__pool
+            probe: PoolProbe | None = pool.__dict__.get(PROBE)
+            if probe is not None:
+                probe.returned(record)
+                if RETIRED in pool.__dict__ and not probe.held:
+                    self._probes.pools.closed(probe)
+        except Exception:
+            faults.ignore("noting a connection returned")
+
+    # --- the pool itself ----------------------------------------------------------------------------------------------
+
+    def recreate(self, original: Function) -> Function:
+        """Wrap recreating a pool (Engine.dispose): another takes its place; connections still out come back to it."""
+
+        def recreate(pool: Pool) -> Pool:
+            successor: Pool = original(pool)
+            try:
+                if PROJECT in pool.__dict__:
+                    successor.__dict__[PROJECT] = pool.__dict__[PROJECT]
+                probe: PoolProbe | None = pool.__dict__.get(PROBE)
+                if probe is not None:
+                    pool.__dict__[RETIRED] = True
+                    if not probe.held:
+                        self._probes.pools.closed(probe)
+            except Exception:
+                faults.ignore("noting a pool replaced")
+            return successor
+
+        return recreate
+
+
+def queue_get(original: Function) -> Function:
+    """Wrap Queue.get of threads' pools, and see whether who asks it finds it empty: with its lock held, exactly."""
+
+    def get(queue: Any, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002  # as wrapped
+        if not block or current_wait.get() is None:
+            return original(queue, block, timeout)
+        with queue.mutex:  # can be taken again by its owner; waiting gives it back altogether
+            if not queue.queue:
+                _queues()
+            return original(queue, block, timeout)
+
+    return get
+
+
+def _watch(queue: Any) -> None:
+    """See whether those who ask an asyncio queue find it empty: some ask in a task of their own, later."""
+    if queue is None:
+        return
+    reference, get = weakref.ref(queue), type(queue).get
+
+    async def observed_get() -> Any:
+        asked: Any = reference()  # there: it is being asked
+        if asked.empty():
+            _queues()
+        return await get(asked)
+
+    queue.get = observed_get
+
+
+def _queues() -> None:
+    try:
+        wait = current_wait.get()
+        if wait is not None:
+            wait.queues()
+    except Exception:
+        faults.ignore("noting a wait")
+
+
+def _for_postgresql(pool: Pool) -> bool:
+    """Say whether a pool is for PostgreSQL; one without an engine does not know, and whoever binds it does."""
+    return getattr(pool._dialect, "name", "postgresql") == "postgresql"
+
+
+def _limits(pool: Pool) -> tuple[int | None, int | None]:
+    """Return how many connections a pool may have, and keep; None where nothing limits them."""
+    if isinstance(pool, QueuePool):
+        size: int | None = pool.size() or None
+        return (None if size is None or pool._max_overflow < 0 else size + pool._max_overflow), size
+    if isinstance(pool, StaticPool | AssertionPool):
+        return 1, 1
+    return None, 0 if isinstance(pool, NullPool) else None
+
+
+def _asyncio_queue(pool: Pool) -> Any:
+    """Return the asyncio queue that a pool waits at, or None."""
+    return getattr(pool.__dict__.get("_pool"), "_queue", None)
+
+
+def _idle_in(reference: weakref.ref[Pool]) -> Callable[[], int]:
+    """Make a function that counts the open connections resting in a pool, if the pool still exists."""
+
+    def idle() -> int:
+        pool = reference()
+        resting = () if pool is None else _resting(pool)
+        return sum(record.dbapi_connection is not None and not record.in_use for record in resting)
+
+    return idle
+
+
+def _resting(pool: Pool) -> list[Any]:
+    """Return the records that a pool keeps; called on another thread."""
+    if isinstance(pool, QueuePool):
+        queue = _asyncio_queue(pool)
+        return list(pool._pool.queue if queue is None else queue._queue)  # type: ignore[attr-defined]  # a threads' one
+    kept = pool.__dict__.get("connection") or pool.__dict__.get("_conn")  # StaticPool, AssertionPool
+    return [kept] if hasattr(kept, "in_use") else list(pool.__dict__.get("_all_conns", ()))  # SingletonThreadPool
+
+
+def _leave(variable: ContextVar[Any], token: Token[Any]) -> None:
+    try:
+        variable.reset(token)
+    except ValueError:  # ended late, in another context than it began in: that context is gone anyway
+        pass
