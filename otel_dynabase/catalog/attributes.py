@@ -103,3 +103,5 @@ OBSERVER_BREAK = Attribute(
 OBSERVER_UNREADABLE = Attribute(
     "what", "What is not there to be read.", ("database", "connections", "executing", "statements", "buffers", "size")
 )
+OBSERVER_PLACE = Attribute("place", "What did not work: a part of the observer's, `directory` or `state`.")
+ROUND_OUTCOME = Attribute("outcome", "How a round went.", ("complete", "partial"))

@@ -8,9 +8,11 @@ from otel_dynabase.catalog.attributes import (
     OBSERVER_BREAK,
     OBSERVER_FAILURE,
     OBSERVER_UNREADABLE,
+    OBSERVER_PLACE,
     REPORT,
     REPORT_OUTCOME,
 )
+    ROUND_OUTCOME,
 from otel_dynabase.catalog.kinds import Counter, Gauge, UpDownCounter
 
 SELF_EVENTS = Counter(
@@ -56,5 +58,25 @@ SELF_BREAKS = Counter(
 SELF_UNREADABLE = Gauge(
     "otel_dynabase.observer.unreadable", "{project}", (OBSERVER_UNREADABLE,),
     "Projects of which something cannot be read, for want of rights, an extension or a setting: it is absent, not 0.",
+    sources=("observer",),
+)  # fmt: skip
+SELF_ROUNDS = Counter(
+    "otel_dynabase.observer.rounds", "{round}", (ROUND_OUTCOME,),
+    "Rounds of the observer's, by whether everything in it worked.",
+    sources=("observer",),
+)  # fmt: skip
+SELF_ROUND_DURATION = Gauge(
+    "otel_dynabase.observer.round.duration", "s", (),
+    "How long the observer's last round took, saving included.",
+    sources=("observer",), fold="max",
+)  # fmt: skip
+SELF_FAILURES = UpDownCounter(
+    "otel_dynabase.observer.failures", "{failure}", (OBSERVER_PLACE,),
+    "Times that a part of the observer's did not work; `state`: the totals could not be saved.",
+    sources=("observer",),
+)  # fmt: skip
+SELF_BACKLOG = Gauge(
+    "otel_dynabase.observer.backlog", "{event}", (),
+    "Events of the observer's that the collector has not acknowledged yet.",
     sources=("observer",),
 )  # fmt: skip
