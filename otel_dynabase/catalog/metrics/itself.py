@@ -7,12 +7,12 @@ from otel_dynabase.catalog.attributes import (
     FAULT_PLACE,
     OBSERVER_BREAK,
     OBSERVER_FAILURE,
-    OBSERVER_UNREADABLE,
     OBSERVER_PLACE,
+    OBSERVER_UNREADABLE,
     REPORT,
     REPORT_OUTCOME,
-)
     ROUND_OUTCOME,
+)
 from otel_dynabase.catalog.kinds import Counter, Gauge, UpDownCounter
 
 SELF_EVENTS = Counter(
