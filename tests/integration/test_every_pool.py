@@ -136,14 +136,9 @@ async def test_a_server_that_cuts_a_connection_off(pg, telemetry, name, eventual
                 await cut_off(pg, session, eventually)
         await use(pool)
         assert "used" not in gauges(telemetry)
-    assert measured(telemetry, project_id="proj_pro") == {
-        "waits": 2,
-        "uses": 2,
-        "creates": 2,
-        "rows": 1,
-        "queries": {"SELECT": 2},
-        "errors": {driver.library.cut_off: 1},
-    }
+    found = measured(telemetry, project_id="proj_pro")
+    assert found.pop("errors") in [{kind: 1} for kind in driver.library.cut_off]
+    assert found == {"waits": 2, "uses": 2, "creates": 2, "rows": 1, "queries": {"SELECT": 2}}
 
 
 # --- queueing ---------------------------------------------------------------------------------------------------------

@@ -39,8 +39,8 @@ class Library:
     """What it raises in clients that wait when it is closed; None: it lets them wait."""
     statement_errors: type[BaseException] = Exception
     """What its driver's errors are."""
-    cut_off: str = "operator_intervention"
-    """The type of the error that its driver makes of a connection that the server ends under a statement."""
+    cut_off: tuple[str, ...] = ("operator_intervention",)
+    """What its driver, old or new, makes of a connection that the server ends under a statement."""
 
     @property
     def waits_out_refusals(self):

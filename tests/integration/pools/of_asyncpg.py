@@ -43,5 +43,9 @@ async def _open(dsn, *, size, timeout=None):  # noqa: ASYNC109  # the pool's
 
 
 DRIVERS = (
-    Driver("asyncpg.Pool", _open, Library(statement_errors=asyncpg.PostgresError, cut_off="connection_exception")),
+    Driver(
+        "asyncpg.Pool",
+        _open,
+        Library(statement_errors=asyncpg.PostgresError, cut_off=("connection_exception",)),
+    ),
 )

@@ -99,6 +99,7 @@ WITH_STOCK = {
     "refusal": psycopg_pool.PoolTimeout,
     "closed": psycopg_pool.PoolClosed,
     "statement_errors": psycopg.Error,
+    "cut_off": ("operator_intervention", "connection"),
 }
 WITHOUT = WITH_STOCK | {"refusal": None, "keeps": False}
 
