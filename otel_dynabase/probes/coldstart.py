@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ class ColdStarts:
 
     def after_fork(self) -> None:
         """Start empty."""
+        self._lock = threading.RLock()
         self._waking: dict[str, _Waking] = {}
         self._woken: dict[str, Tenant] = {}
         self.awaiting: dict[str, _Started] = {}
@@ -74,34 +76,46 @@ class ColdStarts:
         if not server_absent(error):
             return
         project, now = series.tenant.project_id, self._clock()
-        waking = self._waking.get(project)
-        if waking is None or now - waking.last > PATIENCE:
-            _remember(self._waking, project, _Waking(began, now, series.tenant.tier))
-        else:
-            waking.last = now
+        with self._lock:
+            waking = self._waking.get(project)
+            if waking is None or now - waking.last > PATIENCE:
+                _remember(self._waking, project, _Waking(began, now, series.tenant.tier))
+            else:
+                waking.last = now
 
     def connected(self, series: TenantSeries, began: float, *, again: bool = False) -> None:
         """Take note of a usable connection, whose try was at `began`: if the tenant was asleep, it has started.
 
         One made `again`, in the place of one that was open until then, wakes nobody.
         """
-        tenant, now = series.tenant, self._clock()
-        waking = self._waking.pop(tenant.project_id, None) if self._waking else None
+        tenant = series.tenant
+        if not self._waking and (again or tenant.tier != "COLD"):  # nearly always
+            return
+        now = self._clock()
+        with self._lock:
+            waking = self._roused(tenant, began, now, again=again)
+            if waking is None:
+                return
+            source_tier = waking.tier if waking.tier in {"COLD", UNKNOWN} else "WARM"
+            view = View(source_tier, now - waking.since)
+            untold = self.awaiting.pop(tenant.project_id, None)
+            self.awaiting[tenant.project_id] = _Started(series, now, view)
+        if untold is not None:
+            self._tell(untold, None)
+        mark_span(COLD_START, {"source_tier": source_tier, "startup_duration_ms": milliseconds(view.duration)})
+        self._wake()
+
+    def _roused(self, tenant: Tenant, began: float, now: float, *, again: bool) -> _Waking | None:
+        """Say how a tenant was woken that has a connection now; None if it was awake. Called under the lock."""
+        waking = self._waking.pop(tenant.project_id, None)
         if waking is not None and (now - waking.last > PATIENCE or now - waking.since > OUTAGE):
             waking = None
         if waking is None:
             if again or tenant.tier != "COLD" or self._woken.get(tenant.project_id) is tenant:
-                return
+                return None
             waking = _Waking(began, now, tenant.tier)
         _remember(self._woken, tenant.project_id, tenant)
-        source_tier = waking.tier if waking.tier in {"COLD", UNKNOWN} else "WARM"
-        untold = self.awaiting.pop(tenant.project_id, None)
-        if untold is not None:
-            self._tell(untold, None)
-        view = View(source_tier, now - waking.since)
-        self.awaiting[tenant.project_id] = _Started(series, now, view)
-        mark_span(COLD_START, {"source_tier": source_tier, "startup_duration_ms": milliseconds(view.duration)})
-        self._wake()
+        return waking
 
     def reported(self, series: TenantSeries, view: View) -> None:
         """Take the platform's own view; if this process has just seen the same start, that is one start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from contextvars import ContextVar
 from time import perf_counter
@@ -353,12 +354,16 @@ class Pools:
         self.tenants = tenants
         self.limits = limits
         self.cold_starts = cold_starts
-        self._live: weakref.WeakSet[PoolProbe] = weakref.WeakSet()
+        self.after_fork()
         self._owners: weakref.WeakKeyDictionary[Any, PoolProbe] = weakref.WeakKeyDictionary()
 
     def owns(self, probe: PoolProbe, connection: Any) -> None:
         """Note that a driver's connection is a pool's of another library: what runs on it is that pool's work."""
         self._owners[connection] = probe
+
+    def owner(self, connection: Any) -> PoolProbe | None:
+        """Return the pool of another library that a driver's connection belongs to, or None."""
+        return self._owners.get(connection)
 
     def series_of(self, connection: Any) -> TenantSeries | None:
         """Return the series of the tenant whose pool, another library's, a driver's connection belongs to; or None."""
@@ -379,25 +384,32 @@ class Pools:
 
     def opened(self, probe: PoolProbe) -> None:
         """Show a pool's state from now on."""
-        self._live.add(probe)
+        with self._lock:
+            self._live.add(probe)
 
     def closed(self, probe: PoolProbe) -> None:
         """Stop showing it."""
-        self._live.discard(probe)
+        with self._lock:
+            self._live.discard(probe)
+
+    def _open(self) -> list[PoolProbe]:
+        with self._lock:
+            return list(self._live)
 
     def refresh(self) -> None:
         """Bind anew: the directory has changed."""
         self.tenants.refresh()
-        for probe in list(self._live):
+        for probe in self._open():
             probe.stale()
 
     def after_fork(self) -> None:
         """Forget the parent's pools: their connections are not the child's."""
-        self._live = weakref.WeakSet()
+        self._live: weakref.WeakSet[PoolProbe] = weakref.WeakSet()
+        self._lock = threading.RLock()  # a collection inside it may finalize a pool, and so come here
 
     def observe(self) -> Iterator[Observation]:
         """Read every pool's state."""
-        for probe in list(self._live):
+        for probe in self._open():
             try:
                 yield from list(probe.observe())
             except Exception:  # one pool must not hide the others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,7 @@ class Starts:
 
     def after_fork(self) -> None:
         """Start empty."""
+        self._lock = threading.RLock()
         self._told: dict[str, _Told] = {}
 
     def seen(self, series: TenantSeries, view: View) -> None:
@@ -94,9 +96,11 @@ class Starts:
 
     def _tell(self, series: TenantSeries, view: View, by: str) -> None:
         project_id = series.tenant.project_id
-        other = self._recent(series, "client" if by == "platform" else "platform")
+        with self._lock:
+            other = self._recent(series, "client" if by == "platform" else "platform")
+            if other is not None:
+                del self._told[project_id]
         if other is not None:
-            del self._told[project_id]
             self._emit(series, joined(other.view, view), other.record)
             return
         project, _tier, plan = series.labels
@@ -104,9 +108,10 @@ class Starts:
         level = view.cache_level or UNKNOWN
         self._store.distribution(COLD_START_DURATION, (project, plan, level)).record(view.duration)
         record = self._emit(series, view)
-        while len(self._told) >= REMEMBERED:
-            self._told.pop(next(iter(self._told)), None)
-        self._told[project_id] = _Told(by, self._clock(), view, record)
+        with self._lock:
+            while len(self._told) >= REMEMBERED:
+                self._told.pop(next(iter(self._told)))
+            self._told[project_id] = _Told(by, self._clock(), view, record)
 
     def _emit(self, series: TenantSeries, view: View, amends: Record | None = None) -> Record | None:
         return self._events.emit(
