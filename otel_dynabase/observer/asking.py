@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_dynabase.directory import Tenant
+    from otel_dynabase.observer.postgres import Answer
     from otel_dynabase.observer.reading import Reading
     from otel_dynabase.observer.settings import ObserverConfig
     from otel_dynabase.probes.tenants import Tenants
@@ -45,8 +46,8 @@ class Sorted:
     """The same by project."""
 
     readings: dict[str, Reading] = field(default_factory=dict)
-    unreadable: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Of each project in `readings`."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """Where each of them comes from."""
     silent: set[str] = field(default_factory=set)
     """Projects whose server was asked in vain."""
     lost: set[str] = field(default_factory=set)
@@ -61,7 +62,8 @@ class Asking:
         self._tenants = tenants
         self._clock = clock
         self._addresses = Addresses(config)
-        self._schedule = Schedule(config.observe_usage_interval, config.observe_interval / 2, clock)
+        grain = min(config.observe_interval, config.observe_usage_interval) / 2
+        self._schedule = Schedule(config.observe_usage_interval, grain, clock)
         self._expensive = Expensive(config.observe_size_interval, config.observe_buffers_interval, clock)
         self._located: dict[str, set[str]] = {}
         """The projects whose databases a target has, by the target's name."""
@@ -140,7 +142,7 @@ class Asking:
             result.lost |= were_there - found.keys()
             new = {project: reading for project, reading in found.items() if project not in result.readings}
             result.readings |= new
-            result.unreadable |= dict.fromkeys(new, frozenset(asked.answer.unreadable))
+            result.answers |= dict.fromkeys(new, asked.answer)
             self._located[asked.target.name] = set(new)
         if answers.failed is None:
             self._schedule.keep(answers.names)

@@ -52,7 +52,7 @@ class Expensive:
                 self._sized[name, reading.counters.oid] = asked.at
         if "size" in asked.answer.unreadable:
             self._failed[name] = asked.at
-        if asked.answer.asked_buffers:
+        if "buffers" in asked.answer.asked:
             self._buffered[name] = asked.at
 
     def keep(self, names: Iterable[str]) -> None:

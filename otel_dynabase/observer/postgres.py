@@ -72,6 +72,7 @@ SELECT reldatabase::int8 AS oid, count(*) * current_setting('block_size')::int8 
 """
 SIZES: Final = "SELECT oid::int8 AS oid, pg_database_size(oid) AS bytes FROM pg_database WHERE oid = ANY($1::oid[])"
 
+ALWAYS: Final = ("connections", "executing", "statements")
 ABSENT: Final = "the extension is not there"
 Unreadable = dict[str, str]
 """What could not be read, and why."""
@@ -92,7 +93,8 @@ class Answer:
 
     readings: list[Reading]
     unreadable: Unreadable = field(default_factory=dict)
-    asked_buffers: bool = False
+    asked: frozenset[str] = frozenset()
+    """All that was tried to read."""
 
 
 async def ask(dsn: str, want: Want, timeout: float) -> Answer:  # noqa: ASYNC109  # a deadline for several steps
@@ -157,7 +159,8 @@ class _Session:
         first = next(iter(rows.values()))
         counted = await self._optional("statements", STATEMENTS, first["statements"])
         buffers = await self._optional("buffers", BUFFERS, first["buffercache"]) if want.buffers else None
-        sizes = await self._sizes(want.sizes((row["database"], oid) for oid, row in rows.items()))
+        due = want.sizes((row["database"], oid) for oid, row in rows.items())
+        sizes = (await self._noted("size", SIZES, due) if due else None) or {}
         if not first["privileged"]:
             self._unreadable["connections"] = "the role is no member of pg_read_all_stats"
         if not first["timed"]:
@@ -170,7 +173,8 @@ class _Session:
             )
             for oid, row in rows.items()
         ]
-        return Answer(readings, self._unreadable, want.buffers)
+        asked = {*ALWAYS, *(["buffers"] if want.buffers else []), *(["size"] if due else [])}
+        return Answer(readings, self._unreadable, frozenset(asked))
 
     async def _fetch(self, query: str, *args: Any) -> list[Any]:
         began = time.monotonic()
@@ -186,9 +190,6 @@ class _Session:
             self._unreadable[what] = ABSENT
             return None
         return await self._noted(what, query.format(schema=schema))
-
-    async def _sizes(self, oids: list[int]) -> Mapping[int, Any]:
-        return (await self._noted("size", SIZES, oids) if oids else None) or {}
 
     async def _noted(self, what: str, query: str, *args: Any) -> Mapping[int, Any] | None:
         try:

@@ -85,7 +85,8 @@ class UsagePart:
         for project, tenant in tenants.items():
             if project in found.readings:
                 watched = self._watch(project)
-                watched.unreadable = found.unreadable[project]
+                answer = found.answers[project]
+                watched.unreadable = (watched.unreadable - answer.asked - {"database"}) | answer.unreadable.keys()
                 self._take(watched, tenant, found.readings[project], now)
             elif project in gathered.asleep:
                 self._rest(self._watch(project), now)
