@@ -191,6 +191,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         1.0,
         "Repeated limit hits of one tenant within it become one event with a count.",
     ),
+    Setting(
+        "query_cost_sample",
+        whole(0, 1_000_000),
+        0,
+        "Ask the planner what 1 in this many statements costs, over a connection of its own; 0: ask nothing.",
+    ),
     Setting("shutdown_timeout", seconds(0, 3600), 5.0, "Longest time that the process's end waits for the exporter."),
     Setting(
         "flush_on_sigterm",
@@ -218,6 +224,7 @@ class Config:
     max_tenants: int
     event_queue: int
     event_window: float
+    query_cost_sample: int
     shutdown_timeout: float
     flush_on_sigterm: bool
 

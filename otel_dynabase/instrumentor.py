@@ -86,7 +86,11 @@ class Runtime:
             window=config.event_window,
             cold_starts_by_client=config.cold_starts == "app",
             wake=self._background.wake,
+            cost_sample=config.query_cost_sample,
+            quiet=quiet,
         )
+        asking = {} if self.probes.costs is None else {"asking for costs of statements": self.probes.costs.round}
+        self._asking = Background(asking)
         self.store.observe(self._observe)
         self._producer = Producer(self.store, config.metrics)
         self._bridge = Bridge(self._producer, meter_provider)
@@ -107,6 +111,8 @@ class Runtime:
         for library, table in adapters.tables(self.probes):
             _patch(self._patches, library, table)
         self._background.start()
+        if self.probes.costs is not None:
+            self._asking.start()
         self._directory_read.wait(FIRST_LOOK)
         inbox.join(self.probes)
         atexit.register(self.close)
@@ -183,6 +189,7 @@ class Runtime:
         self.events.after_fork()
         self.probes.after_fork()
         self._background.after_fork()
+        self._asking.after_fork()
 
     def close(self) -> None:
         """Send what is left: at the end of the process, before the SDK's own last export."""
@@ -192,6 +199,9 @@ class Runtime:
         atexit.unregister(self.close)
         self._background.stop(LAST_JOB)
         try:
+            if self.probes.costs is not None:
+                self.probes.costs.stop()
+                self._asking.stop(LAST_JOB)
             self.probes.flush(everything=True)
             self.events.close(self._config.shutdown_timeout)
         except Exception:

@@ -89,6 +89,12 @@ EVENT_OUTCOME = Attribute(
     "What became of an event.",
     ("emitted", "amended", "acknowledged", "retried", "unanswered", "dropped", "coalesced"),
 )
+COST_OUTCOME = Attribute(
+    "outcome",
+    "What became of a sampled statement: its cost was recorded; the planner has none to say for it; too many waited; "
+    "the server could not be asked.",
+    ("explained", "skipped", "dropped", "failed"),
+)
 FAULT_PLACE = Attribute("place", "Which part of the instrumentation failed and was ignored.")
 REPORT = Attribute("report", "Which function of the report API.")
 REPORT_OUTCOME = Attribute("outcome", "What became of a report.", ("accepted", "refused", "dropped"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from otel_dynabase.catalog.metrics import SELF_REPORTS
-from otel_dynabase.probes.cache import Caches
 from otel_dynabase.probes.breaker import Breakers
+from otel_dynabase.probes.cache import Caches
 from otel_dynabase.probes.coldstart import ColdStarts
+from otel_dynabase.probes.cost import QueryCosts
 from otel_dynabase.probes.lifecycle import Lifecycle
 from otel_dynabase.probes.limits import Limits
 from otel_dynabase.probes.pool import Pools
@@ -17,6 +19,7 @@ from otel_dynabase.probes.tenants import Tenants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from otel_dynabase.directory import Directory
     from otel_dynabase.events import EventLog
@@ -36,6 +39,8 @@ class Probes:
         window: float,
         cold_starts_by_client: bool = True,
         wake: Callable[[], None] = lambda: None,
+        cost_sample: int = 0,
+        quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._store = store
         self.tenants = Tenants(store, directory, budget)
@@ -47,6 +52,7 @@ class Probes:
         self.lifecycle = Lifecycle(store, events)
         self.caches = Caches(store, events, self.tenants)
         self.breakers = Breakers(store, events, self.tenants)
+        self.costs = QueryCosts(store, self.tenants, cost_sample, quiet=quiet) if cost_sample else None
         store.observe(self.pools.observe)
         store.observe(self.breakers.observe)
         store.observe(self.caches.observe)
@@ -58,6 +64,8 @@ class Probes:
         self.cold_starts.after_fork()
         self.pools.after_fork()
         self.breakers.after_fork()
+        if self.costs is not None:
+            self.costs.after_fork()
         self.caches.after_fork()
 
     def reports(self, name: str, outcome: str) -> Sum:

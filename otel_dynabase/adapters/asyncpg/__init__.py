@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_dynabase.adapters.asyncpg.costs import Sampling
 from otel_dynabase.adapters.asyncpg.pools import PoolWrappers, bind, holder_release, internal, release
 from otel_dynabase.adapters.asyncpg.statements import (
     StatementWrappers,
@@ -27,6 +28,8 @@ __all__ = ["TOUCHPOINTS", "bind", "patches", "release"]
 
 TOUCHPOINTS = (
     "asyncpg.connect_utils:_connect",
+    "asyncpg.connect_utils:_connect_addr",
+    "asyncpg.connection:Connection._addr",
     "asyncpg.connection:Connection._config",
     "asyncpg.connection:Connection._params",
     "asyncpg.connection:Connection._proxy",
@@ -64,7 +67,10 @@ def patches(probes: Probes) -> tuple[Patch, ...]:
     """Return the table of asyncpg's patches."""
     pools = PoolWrappers(probes)
     run = StatementWrappers(probes, pools)
-    query, command = run.of_connection("query"), run.of_connection("command")
+    sampling = Sampling(probes.costs)
+    query = sampling.of_connection(run.of_connection("query"), "query")
+    command = sampling.of_connection(run.of_connection("command"), "command")
+    prepared, cursor, iteration = map(sampling.of_prepared, (run.of_prepared, run.of_cursor, run.of_iteration))
     return (
         Patch("asyncpg.pool", "Pool._acquire", pools.acquire),
         Patch("asyncpg.pool", "Pool._async__init__", pools.opening),
@@ -91,16 +97,16 @@ def patches(probes: Probes) -> tuple[Patch, ...]:
         Patch("asyncpg.connection", "Connection.add_listener", internal),
         Patch("asyncpg.connection", "Connection.remove_listener", internal),
         Patch("asyncpg.utils", "_mogrify", internal),
-        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetch", guarded(timed(run.of_prepared, all_rows))),
-        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetchval", guarded(timed(run.of_prepared, one_row))),
-        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetchrow", guarded(timed(run.of_prepared, one_row))),
-        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetchmany", guarded(timed(run.of_prepared, all_rows))),
-        Patch("asyncpg.prepared_stmt", "PreparedStatement.executemany", guarded(timed(run.of_prepared, no_rows))),
-        Patch("asyncpg.cursor", "Cursor._init", timed(run.of_cursor, no_rows)),
+        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetch", guarded(timed(prepared, all_rows))),
+        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetchval", guarded(timed(prepared, one_row))),
+        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetchrow", guarded(timed(prepared, one_row))),
+        Patch("asyncpg.prepared_stmt", "PreparedStatement.fetchmany", guarded(timed(prepared, all_rows))),
+        Patch("asyncpg.prepared_stmt", "PreparedStatement.executemany", guarded(timed(prepared, no_rows))),
+        Patch("asyncpg.cursor", "Cursor._init", timed(cursor, no_rows)),
         Patch("asyncpg.cursor", "Cursor.fetch", guarded(timed(run.of_fetch, all_rows))),
         Patch("asyncpg.cursor", "Cursor.fetchrow", guarded(timed(run.of_fetch, one_row))),
         Patch("asyncpg.cursor", "Cursor.forward", guarded(timed(run.of_fetch, no_rows))),
-        Patch("asyncpg.cursor", "CursorIterator.__anext__", guarded(timed(run.of_iteration, buffered))),
+        Patch("asyncpg.cursor", "CursorIterator.__anext__", guarded(timed(iteration, buffered))),
         Patch("asyncpg.transaction", "Transaction.start", guarded(run.control)),
         Patch("asyncpg.transaction", "Transaction._Transaction__commit", run.control),
         Patch("asyncpg.transaction", "Transaction._Transaction__rollback", run.control),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from otel_dynabase.catalog.attributes import (
+    COST_OUTCOME,
     EVENT_OUTCOME,
     FAULT_PLACE,
     OBSERVER_BREAK,
@@ -39,6 +40,11 @@ SELF_DIRECTORY_AGE = Gauge(
     "otel_dynabase.directory.age", "s", (),
     "Time since the directory was last read without error.",
     fold="max",
+)  # fmt: skip
+SELF_COSTS = Counter(
+    "otel_dynabase.query_costs", "{statement}", (COST_OUTCOME,),
+    "Statements that were sampled for their cost, by what became of them; `explained` is what the histogram counts.",
+    sources=("app, opt-in",),
 )  # fmt: skip
 SELF_REPORTS = Counter(
     "otel_dynabase.reports", "{report}", (REPORT, REPORT_OUTCOME),
