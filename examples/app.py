@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import yaml
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -27,6 +29,7 @@ from starlette.routing import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -35,6 +38,9 @@ EXPORT_BATCH: Final = 50
 LONGEST_REPORT: Final = 60.0
 CONNECT_TIMEOUT: Final = 5.0
 SHUTDOWN_TIMEOUT: Final = 5.0
+BREAKER_FAILURES: Final = 3
+BREAKER_REST: Final = 1.0
+"""A project's circuit opens when so many connects in a row found nobody, and tries again after so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +62,17 @@ PLAN_LIMITS: Final[Mapping[str, Limits]] = {
     "enterprise": Limits(connections=10, acquire_timeout=10.0, statement_timeout=30.0),
 }
 
+
+def _somebody_was_there(error: BaseException) -> bool:
+    return isinstance(error, TimeoutError) or not isinstance(error, OSError)
+
+
 FAILURES: Final[Mapping[type[Exception], tuple[int, str]]] = {
     TimeoutError: (503, "all connections of your plan are busy"),
     asyncpg.TooManyConnectionsError: (503, "your database takes no more connections"),
     asyncpg.CannotConnectNowError: (503, "your database is starting"),
     OSError: (503, "your database is asleep"),
+    OpenedState: (503, "your database does not answer; we try again in a second"),
     asyncpg.PostgresConnectionError: (503, "the connection to your database was lost"),
     asyncpg.InvalidAuthorizationSpecificationError: (502, "your database refused our credentials"),
     asyncpg.QueryCanceledError: (504, "the statement took longer than your plan allows"),
@@ -77,9 +89,22 @@ class Pools:
         self._dsns = dsns
         self._plans = plans
         self._open: dict[str, asyncpg.Pool] = {}
+        self._breakers = AsyncCircuitBreakerFactory(
+            BREAKER_FAILURES, BREAKER_REST, exclude=[(BaseException, _somebody_was_there)]
+        )
 
-    async def acquire(self, project: str) -> Any:
-        """Return an acquire to enter with `async with`; raises HTTPException for a project that is not known."""
+    @asynccontextmanager
+    async def connection(self, project: str) -> AsyncIterator[Any]:
+        """Lend a connection; raises HTTPException for a project that is not known, and whatever keeps it from us."""
+        pool = await self._pool(project)
+        async with await self._breakers.get_breaker(project):
+            connection = await pool.acquire(timeout=PLAN_LIMITS[self._plans[project]].acquire_timeout)
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+
+    async def _pool(self, project: str) -> asyncpg.Pool:
         if project not in self._dsns:
             raise HTTPException(404, "no such project")
         limits = PLAN_LIMITS[self._plans[project]]
@@ -93,8 +118,7 @@ class Pools:
                 timeout=CONNECT_TIMEOUT,
                 server_settings={"statement_timeout": f"{limits.statement_timeout * 1000:.0f}"},
             )
-        await pool
-        return pool.acquire(timeout=limits.acquire_timeout)
+        return await pool
 
     async def close(self) -> None:
         """Close all pools; connections that are still out after SHUTDOWN_TIMEOUT seconds are cut."""
@@ -108,7 +132,7 @@ class Pools:
 
 async def list_orders(request: Request) -> Response:
     """GET /{project}/orders: the latest ones. One statement."""
-    async with await _connection(request) as connection:
+    async with _connection(request) as connection:
         rows = await connection.fetch("SELECT reference, cents FROM orders ORDER BY id DESC LIMIT 20")
     return JSONResponse([dict(row) for row in rows])
 
@@ -120,7 +144,7 @@ async def place_order(request: Request) -> Response:
         reference, cents = str(order["reference"]), int(order["cents"])
     except (ValueError, TypeError, KeyError) as error:
         raise HTTPException(400, "an order is a JSON object with `reference` and `cents`") from error
-    async with await _connection(request) as connection, connection.transaction():
+    async with _connection(request) as connection, connection.transaction():
         placed = await connection.fetchval(
             "INSERT INTO orders (reference, cents) VALUES ($1, $2) RETURNING id", reference, cents
         )
@@ -130,7 +154,7 @@ async def place_order(request: Request) -> Response:
 
 async def export_orders(request: Request) -> Response:
     """GET /{project}/export: all orders as CSV, read with a cursor, EXPORT_BATCH rows a trip."""
-    async with await _connection(request) as connection, connection.transaction():
+    async with _connection(request) as connection, connection.transaction():
         cursor = connection.cursor("SELECT reference, cents FROM orders ORDER BY id", prefetch=EXPORT_BATCH)
         lines = [f"{row['reference']},{row['cents']}" async for row in cursor]
     return PlainTextResponse("\n".join(["reference,cents", *lines]), media_type="text/csv")
@@ -144,7 +168,7 @@ async def report(request: Request) -> Response:
         seconds = math.nan
     if not 0 <= seconds <= LONGEST_REPORT:
         raise HTTPException(400, f"seconds must be a number from 0 to {LONGEST_REPORT:g}")
-    async with await _connection(request) as connection:
+    async with _connection(request) as connection:
         row = await connection.fetchrow(
             "SELECT count(*) AS orders, sum(cents) AS cents FROM orders, pg_sleep($1)", seconds
         )
@@ -156,8 +180,9 @@ async def health(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
-async def _connection(request: Request) -> Any:
-    return await request.app.state.pools.acquire(request.path_params["project"])
+def _connection(request: Request) -> AbstractAsyncContextManager[Any]:
+    pools: Pools = request.app.state.pools
+    return pools.connection(request.path_params["project"])
 
 
 async def _failed(_request: Request, error: Exception) -> Response:

@@ -6,11 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +21,7 @@ import httpx
 from examples import report, tenants
 from examples.load import Load, Servers, UnexpectedError
 from examples.readback import Reading, Stores
-from examples.service import ROOT, Service
+from examples.service import ROOT, Observer, WebService
 from examples.stack import keeper
 from examples.stack.clickhouse import ClickHouse
 from examples.stack.postgres import Postgres
@@ -29,7 +30,7 @@ from examples.stack.prometheus import Prometheus
 from examples.stack.stack import PREFIX, Stack, needed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from examples.report import Paint
     from examples.stack.stack import Endpoints
@@ -43,10 +44,11 @@ EPILOG: Final = """\
 what you see:
   1. PostgreSQL, the ClickHouse engine, Prometheus and the collector start on loopback (examples/stack).
   2. A small service (examples/app.py) starts under `opentelemetry-instrument`. Its code knows nothing of OpenTelemetry;
-     examples/tenants.yaml says which database belongs to which tenant, and on which plan that tenant is.
+     examples/tenants.yaml says which database belongs to which tenant, and on which plan that tenant is. Beside it
+     start a control plane (examples/controlplane.py), which changes plans and tiers, and `otel-dynabase observe`.
   3. The load (examples/load.py) drives 14 tenants. Some have trouble, arranged so that it is known to the last request
      how many had to wait, were turned away, or woke a sleeping server.
-  4. The service is stopped, and the report is read back from Prometheus and ClickHouse alone. Every figure is compared
+  4. All three are stopped, and the report is read back from Prometheus and ClickHouse alone. Every figure is compared
      with what the load caused.
 
 exit status: 0 if the stores say exactly what was caused, 1 with a list of differences if not, 130 after Ctrl-C.
@@ -103,12 +105,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-class Demo:
-    """One run with its options; says on standard output how it is getting on."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The stores while everything still runs, and a way to say something."""
 
-    def __init__(self, options: argparse.Namespace, paint: Paint) -> None:
+    prometheus: Prometheus
+    clickhouse: ClickHouse
+    say: Callable[[str, str], None]
+
+
+class Demo:
+    """One run with its options; says on standard output how it is getting on.
+
+    `settings` are further environment variables of its processes, to which `prepare(directory)` adds; `before_the_end`
+    is called when the load is over.
+    """
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        paint: Paint,
+        *,
+        settings: Mapping[str, str] | None = None,
+        prepare: Callable[[Path], Mapping[str, str]] = lambda _directory: {},
+        before_the_end: Callable[[Stage], None] = lambda _stage: None,
+    ) -> None:
         self._options = options
         self._paint = paint
+        self._settings = dict(settings or {})
+        self._prepare = prepare
+        self._before_the_end = before_the_end
         self._began = time.monotonic()
         self._endpoints: Endpoints | None = None
 
@@ -121,19 +147,67 @@ class Demo:
             program.ensure()
         with self._directory() as directory, self._stack(directory) as endpoints:
             people = tenants.read_tenants()
+            self._settings |= self._prepare(directory)
+            prometheus = Prometheus.existing(endpoints.prometheus)
+            clickhouse = ClickHouse.existing(endpoints.clickhouse)
             with (
                 Postgres(directory / "sleeper") as sleeper,
                 self._databases(people, Postgres.existing(endpoints.postgres), sleeper) as dsns,
-                Service(directory, endpoints.otlp_grpc, dsns) as service,
+                self._observer(directory, endpoints, sleeper) as observer,
+                self._platform(directory, endpoints) as platform,
+                self._service(directory, endpoints, dsns) as service,
             ):
-                self._say("the service", "is up: examples.app under opentelemetry-instrument")
-                run = self._drive(service, people, endpoints, sleeper)
-            self._say("the service", "has ended; reading Prometheus and ClickHouse …")
-            prometheus, clickhouse = (
-                Prometheus.existing(endpoints.prometheus),
-                ClickHouse.existing(endpoints.clickhouse),
-            )
-            return run, Stores(prometheus, clickhouse, service.instance).settle()
+                run = self._drive(service, platform, people, endpoints, sleeper)
+                self._before_the_end(Stage(prometheus, clickhouse, self._say))
+            self._say("all three", "have ended; reading Prometheus and ClickHouse …")
+            instances = (service.instance, platform.instance, observer.instance)
+            return run, Stores(prometheus, clickhouse, instances).settle()
+
+    # --- the processes ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _observer(self, directory: Path, endpoints: Endpoints, sleeper: Postgres) -> Iterator[Observer]:
+        """Run the observer on a copy of the directory, which the control plane will change."""
+        shutil.copy(tenants.DIRECTORY, directory / "tenants.yaml")
+        (directory / "observe.json").unlink(missing_ok=True)  # another run's changes are none of ours
+        environment = {
+            "OTEL_DYNABASE_DIRECTORY": str(directory / "tenants.yaml"),
+            "OTEL_DYNABASE_OBSERVE_STATE": str(directory / "observe.json"),
+            "OTEL_DYNABASE_OBSERVE_SERVERS": f"{endpoints.postgres} {sleeper.dsn()}",
+            "OTEL_DYNABASE_OBSERVE_INTERVAL": "1",
+            "OTEL_DYNABASE_OBSERVE_USAGE_INTERVAL": "2",
+            **self._settings,
+        }
+        with Observer("observer", directory, endpoints.otlp_grpc, environment) as observer:
+            self._say("the observer", "is up: otel-dynabase observe")
+            yield observer
+
+    @contextlib.contextmanager
+    def _platform(self, directory: Path, endpoints: Endpoints) -> Iterator[WebService]:
+        environment = {
+            "DIRECTORY": str(directory / "tenants.yaml"),
+            "PAGES": str(directory / "pages"),
+            "OTEL_DYNABASE_DIRECTORY": str(directory / "tenants.yaml"),
+            **self._settings,
+        }
+        name, application = "platform", "examples.controlplane:app"
+        with WebService(name, application, directory, endpoints.otlp_grpc, environment) as platform:
+            self._say("the platform", "is up: examples.controlplane, which reports what only it knows")
+            yield platform
+
+    @contextlib.contextmanager
+    def _service(self, directory: Path, endpoints: Endpoints, dsns: Mapping[str, str]) -> Iterator[WebService]:
+        databases = directory / "databases.json"
+        tenants.write_secrets(databases, dsns)
+        environment = {
+            "TENANTS": str(tenants.DIRECTORY),
+            "DATABASES": str(databases),
+            "OTEL_DYNABASE_DIRECTORY": str(directory / "tenants.yaml"),
+            **self._settings,
+        }
+        with WebService("orders", "examples.app:app", directory, endpoints.otlp_grpc, environment) as service:
+            self._say("the service", "is up: examples.app under opentelemetry-instrument")
+            yield service
 
     def farewell(self) -> None:
         """Say where everything is, if it was to be kept."""
@@ -182,25 +256,36 @@ class Demo:
             if PREFIX + "POSTGRES" in os.environ and not self._options.keep:
                 tenants.drop_databases(people, shared)
 
-    def _drive(self, service: Service, people: Sequence[Tenant], endpoints: Endpoints, sleeper: Postgres) -> report.Run:
+    def _drive(
+        self,
+        service: WebService,
+        platform: WebService,
+        people: Sequence[Tenant],
+        endpoints: Endpoints,
+        sleeper: Postgres,
+    ) -> report.Run:
         servers = Servers(
             sleep=lambda: asyncio.to_thread(sleeper.stop),
             wake=lambda: asyncio.to_thread(sleeper.start),
         )
         try:
-            load, seconds = asyncio.run(self._load(service.url, endpoints.postgres, servers, people))
+            load, seconds = asyncio.run(self._load(service.url, platform.url, endpoints.postgres, servers, people))
         except UnexpectedError as error:
             raise UnexpectedError(f"{error}\n{service.log_tail()}") from error
         return report.Run(people, load.caused, load.requests, seconds, load.seed)
 
-    async def _load(self, url: str, watched: str, servers: Servers, people: Sequence[Tenant]) -> tuple[Load, float]:
+    async def _load(
+        self, url: str, platform: str, watched: str, servers: Servers, people: Sequence[Tenant]
+    ) -> tuple[Load, float]:
         """Run the load; return it with its account, and how long it took in seconds."""
         limits = httpx.Limits(max_connections=CONNECTIONS)
         async with (
             httpx.AsyncClient(base_url=url, limits=limits, timeout=REQUEST_TIMEOUT, trust_env=False) as http,
+            httpx.AsyncClient(base_url=platform, timeout=REQUEST_TIMEOUT, trust_env=False) as control,
             asyncpg.create_pool(watched, min_size=1, max_size=2) as watch,
         ):
-            load = Load(http, watch, servers, seed=self._options.seed, seconds=self._options.seconds, say=self._say)
+            seed, seconds = self._options.seed, self._options.seconds
+            load = Load(http, control, watch, servers, seed=seed, seconds=seconds, say=self._say)
             began = time.monotonic()
             await load.run(people)
             return load, time.monotonic() - began

@@ -14,15 +14,26 @@ ERRORS: Final = "errors"
 LIMIT_HITS: Final = "limit hits"
 REJECTIONS: Final = "rejections"
 COLD_STARTS: Final = "cold starts"
+TRANSITIONS: Final = "tier transitions"
+PLAN_CHANGES: Final = "plan changes"
+SCALED: Final = "scalings to zero"
+OPENINGS: Final = "circuit openings"
+BREAKERS: Final = "circuit breaker"
+CACHE: Final = "cache accesses"
+CACHE_ALERTS: Final = "cache alerts"
 
-EVENT_KINDS: Final = frozenset({LIMIT_HITS, COLD_STARTS})
-"""What is told as an event too; the rest is metrics only."""
+EVENT_KINDS: Final = frozenset({LIMIT_HITS, COLD_STARTS, TRANSITIONS, PLAN_CHANGES, SCALED, BREAKERS, CACHE_ALERTS})
+"""What is told as an event."""
+METRIC_KINDS: Final = frozenset(
+    {QUERIES, ERRORS, LIMIT_HITS, REJECTIONS, COLD_STARTS, TRANSITIONS, PLAN_CHANGES, SCALED, OPENINGS, CACHE}
+)
+"""What is counted by a metric."""
 OTHER: Final = "_other"
 """The project of series that the collector has folded."""
 
 
 class Entry(NamedTuple):
-    """One line: `detail` is the status, the error type, `limit_type action`, the reason or the source tier."""
+    """One line: `detail` is the status, the error type, `limit_type action`, the reason, the tiers, the level."""
 
     plan: str
     project_id: str
@@ -60,10 +71,14 @@ def total(ledger: Ledger, kind: str, *, plan: str = "", project: str = "", endin
 
 
 def folded(ledger: Ledger, plans: Collection[str]) -> Ledger:
-    """Return the ledger as the metrics show it: the tenants of these plans as one."""
+    """Return the ledger as the metrics show it: the tenants of these plans as one.
+
+    A change of plan has two plans, and is folded by neither.
+    """
     result = Ledger()
     for entry, count in ledger.items():
-        result[entry._replace(project_id=OTHER) if entry.plan in plans else entry] += count
+        shared = entry.plan in plans and entry.kind != PLAN_CHANGES
+        result[entry._replace(project_id=OTHER) if shared else entry] += count
     return result
 
 

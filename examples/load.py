@@ -15,8 +15,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from examples.app import EXPORT_BATCH, PLAN_LIMITS
-from examples.ledger import COLD_STARTS, ERRORS, LIMIT_HITS, QUERIES, REJECTIONS, Entry, Ledger
+from examples.app import BREAKER_REST, EXPORT_BATCH, PLAN_LIMITS
+from examples.controlplane import JUDGED
+from examples.ledger import (
+    BREAKERS,
+    CACHE,
+    CACHE_ALERTS,
+    COLD_STARTS,
+    ERRORS,
+    LIMIT_HITS,
+    OPENINGS,
+    PLAN_CHANGES,
+    QUERIES,
+    REJECTIONS,
+    SCALED,
+    TRANSITIONS,
+    Entry,
+    Ledger,
+)
 from examples.tenants import CONNECTION_LIMITED, LOCKED_OUT, ROLE_CONNECTIONS, SLEEPER, Tenant
 
 if TYPE_CHECKING:
@@ -58,7 +74,12 @@ TOO_MANY: Final = Effect(
 )
 REFUSED: Final = Effect(502, {(REJECTIONS, "auth_failure"): 1, (ERRORS, "invalid_authorization_specification"): 1})
 ASLEEP: Final = Effect(503, {(ERRORS, "connection"): 1})
-WOKEN: Final = Effect(200, {(QUERIES, "ok"): 1, (COLD_STARTS, "WARM"): 1})
+LAST_STRAW: Final = Effect(503, {(ERRORS, "connection"): 1, (OPENINGS, ""): 1, (BREAKERS, "open"): 1})
+NOT_TRIED: Final = Effect(503, {(REJECTIONS, "circuit_open"): 1})
+WOKEN: Final = Effect(
+    200,
+    {(QUERIES, "ok"): 1, (COLD_STARTS, "WARM"): 1, (BREAKERS, "half_open"): 1, (BREAKERS, "closed"): 1},
+)
 
 RATES: Final = {"free": 3.0, "starter": 4.0, "pro": 6.0, "enterprise": 10.0}
 """Everyday requests of one tenant per second, one after the other: they never wait for each other."""
@@ -68,6 +89,8 @@ MARGIN: Final = 2.5
 """Seconds that connections stay busy after those who wait have given up."""
 SETTLE: Final = 0.25
 """Seconds for requests on the same machine to arrive, or a closed connection to be noticed."""
+NOTICED: Final = 3.0
+"""Seconds until a change of the directory has been seen by everybody who reads it."""
 
 
 class UnexpectedError(RuntimeError):
@@ -86,10 +109,12 @@ class Servers:
 class Load:
     """One run. `seconds` is how long each tenant's everyday traffic takes, incidents not included.
 
+    `http` talks to the service, `platform` to the control plane.
     `watch` asks the server that all tenants but SLEEPER share, as somebody who sees all its connections.
     """
 
     http: httpx.AsyncClient
+    platform: httpx.AsyncClient
     watch: asyncpg.Pool
     servers: Servers
     seed: int
@@ -120,6 +145,9 @@ class Load:
         if incident is not None:
             await incident(self, tenant)
             await self._everyday(tenant, chance, requests - before)
+        if tenant.project_id in EVENINGS:
+            await asyncio.sleep(NOTICED)  # what it did until now is measured under what it was
+            await EVENINGS[tenant.project_id](self, tenant)
 
     async def _everyday(self, tenant: Tenant, chance: random.Random, requests: int) -> None:
         began, pause = time.monotonic(), 1 / RATES[tenant.plan]
@@ -218,15 +246,19 @@ class Load:
         await self._against(tenant, reports, 4, TOO_MANY, outlast=True)
 
     async def sleep(self, tenant: Tenant) -> None:
-        """Its server stops; requests fail; it starts again, and the next request is served."""
+        """Its server stops; requests fail, until its circuit opens; it starts again, and the next request is served."""
         await self.servers.sleep()
-        self.say(tenant.project_id, "its server has gone to sleep: 3 requests fail")
-        for _ in range(3):
+        self.say(tenant.project_id, "its server has gone to sleep: 3 requests fail, and its circuit opens")
+        for effect in (ASLEEP, ASLEEP, LAST_STRAW):
             await asyncio.sleep(SETTLE)
-            await self._send(tenant, ASLEEP, "orders")
+            await self._send(tenant, effect, "orders")
+        opened = time.monotonic()
+        for _ in range(2):
+            await self._send(tenant, NOT_TRIED, "orders")
         await self.servers.wake()
+        await asyncio.sleep(opened + BREAKER_REST + SETTLE - time.monotonic())
         await self._send(tenant, WOKEN, "orders")
-        self.say(tenant.project_id, "its server is up again: the next request is served, a cold start")
+        self.say(tenant.project_id, "its server is up again: the next request is served, and its circuit closes")
 
     async def locked_out(self, tenant: Tenant) -> None:
         """Use a password that is no longer right."""
@@ -241,6 +273,60 @@ class Load:
         for reference in ("old-1", "old-2"):
             await self._place(tenant, DUPLICATE, reference)
 
+    # --- what the platform does ---------------------------------------------------------------------------------------
+
+    async def _decree(self, tenant: Tenant, what: str, causes: Mapping[tuple[str, str], int], **wanted: str) -> None:
+        """Have the control plane change a tenant, and wait until everybody must have seen it."""
+        answer = await self.platform.put(f"/{tenant.project_id}/{what}", json=wanted)
+        if not answer.is_success:
+            raise UnexpectedError(f"PUT /{tenant.project_id}/{what}: {answer.status_code} {answer.text}")
+        plan = wanted.get("plan", tenant.plan)
+        for (kind, detail), count in causes.items():
+            self.caused[Entry(plan, tenant.project_id, kind, detail)] += count
+        await asyncio.sleep(NOTICED)
+
+    async def _move(self, tenant: Tenant, source: str, target: str, reason: str) -> None:
+        causes = {(TRANSITIONS, f"{source} {target} {reason}"): 1}
+        if target == "COLD":
+            causes[SCALED, "idle_timeout"] = 1
+        await self._decree(tenant, "tier", causes, tier=target, reason=reason)
+
+    async def promote(self, tenant: Tenant) -> None:
+        """More queries than its tier is for: it gets a larger one."""
+        self.say(tenant.project_id, "is promoted from WARM to HOT")
+        await self._move(tenant, "WARM", "HOT", "automatic_promotion")
+
+    async def demote(self, tenant: Tenant) -> None:
+        """Fewer queries than its tier is for: it gets a smaller one."""
+        self.say(tenant.project_id, "is demoted from HOT to WARM")
+        await self._move(tenant, "HOT", "WARM", "automatic_demotion")
+
+    async def fall_asleep(self, tenant: Tenant) -> None:
+        """Its day is over: its compute is given up."""
+        self.say(tenant.project_id, "is idle: its compute is scaled to zero")
+        await self._move(tenant, "WARM", "COLD", "scale_to_zero")
+
+    async def pay_more(self, tenant: Tenant) -> None:
+        """Its customer buys a larger plan, when its day is over."""
+        self.say(tenant.project_id, "upgrades from free to starter")
+        await self._decree(tenant, "plan", {(PLAN_CHANGES, "free starter upgrade"): 1}, plan="starter")
+
+    async def read_again(self, tenant: Tenant) -> None:
+        """Pages that a cache is for: two again and again, and two older ones."""
+        self.say(tenant.project_id, "reads a few pages again and again: its cache answers")
+        await self._read(tenant, [1, 2] * 6 + [3, 4, 1])
+
+    async def read_all(self, tenant: Tenant) -> None:
+        """Pages that no cache helps with: each once, and then the first again."""
+        self.say(tenant.project_id, "reads every page once: its cache is no use")
+        self.caused[Entry(tenant.plan, tenant.project_id, CACHE_ALERTS, "L3")] += 1
+        await self._read(tenant, [*range(JUDGED), 0])
+
+    async def _read(self, tenant: Tenant, pages: Sequence[int]) -> None:
+        for page in pages:
+            answer = await self.platform.get(f"/{tenant.project_id}/pages/{page}")
+            self.caused[Entry(tenant.plan, tenant.project_id, CACHE, answer.json()["level"])] += 1
+
 
 SLOW_BY_DESIGN: Final = "proj_juniper"
 """Nearly every third request of this tenant is a report that takes 150 ms."""
@@ -254,5 +340,15 @@ INCIDENTS: Final[Mapping[str, Callable[[Load, Tenant], Awaitable[None]]]] = {
     "proj_heron": Load.saturate,
     LOCKED_OUT: Load.locked_out,
     CONNECTION_LIMITED: Load.crowd,
+    "proj_grove": Load.demote,
+    "proj_kelp": Load.promote,
+    "proj_maple": Load.read_again,
+    "proj_north": Load.read_all,
 }
-"""What happens to whom; everybody else has a quiet day."""
+"""What happens to whom in the middle of its day."""
+
+EVENINGS: Final[Mapping[str, Callable[[Load, Tenant], Awaitable[None]]]] = {
+    "proj_acorn": Load.fall_asleep,
+    "proj_dune": Load.pay_more,
+}
+"""What happens to whom when its traffic is over."""

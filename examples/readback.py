@@ -1,7 +1,7 @@
-"""What the stores say about one run: counters from Prometheus, events from ClickHouse, and nothing from the service.
+"""What the stores say about one run: counters from Prometheus, events from ClickHouse, and nothing from the processes.
 
-Both are asked for one `service.instance.id`, so that whatever else they hold does not matter. Counters are compared by
-their last value, not by `increase()`, which extrapolates.
+Both are asked for the run's own `service.instance.id`s, so that whatever else they hold does not matter. Counters are
+compared by their last value, not by `increase()`, which extrapolates.
 """
 
 from __future__ import annotations
@@ -11,7 +11,22 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from examples.ledger import COLD_STARTS, ERRORS, LIMIT_HITS, QUERIES, REJECTIONS, Entry, Ledger
+from examples.ledger import (
+    BREAKERS,
+    CACHE,
+    CACHE_ALERTS,
+    COLD_STARTS,
+    ERRORS,
+    LIMIT_HITS,
+    OPENINGS,
+    PLAN_CHANGES,
+    QUERIES,
+    REJECTIONS,
+    SCALED,
+    TRANSITIONS,
+    Entry,
+    Ledger,
+)
 
 if TYPE_CHECKING:
     from examples.stack.clickhouse import ClickHouse
@@ -23,22 +38,43 @@ COUNTERS: Final = {
     LIMIT_HITS: ("tenant_limit_hits_total", ("limit_type", "action")),
     REJECTIONS: ("tenant_connection_rejections_total", ("reason",)),
     COLD_STARTS: ("tenant_cold_starts_total", ("source_tier",)),
+    TRANSITIONS: ("tenant_tier_transitions_total", ("from_tier", "to_tier", "reason")),
+    PLAN_CHANGES: ("tenant_plan_changes_total", ("from_tier", "to_tier", "change_type")),
+    SCALED: ("tenant_scale_to_zero_total", ("reason",)),
+    OPENINGS: ("circuit_breaker_open_total", ()),
+    CACHE: ("tenant_cache_hits_total", ("cache_level",)),
 }
 """The counter of each kind of entry, and the labels that make its detail."""
 
+TOLD: Final = {
+    "limit_hit": (LIMIT_HITS, ("limit_type", "action")),
+    "cold_start": (COLD_STARTS, ("source_tier",)),
+    "tier_transition": (TRANSITIONS, ("source_tier", "target_tier", "reason")),
+    "plan_change": (PLAN_CHANGES, ("from_tier", "to_tier", "change_type")),
+    "scale_to_zero": (SCALED, ("reason",)),
+    "circuit_breaker_event": (BREAKERS, ("state",)),
+    "cache_efficiency_alert": (CACHE_ALERTS, ("cache_level",)),
+}
+"""The kind of each event, and the columns that make its detail."""
+
 EVENTS: Final = """
 SELECT
-    plan, project_id, event_type, limit_type, action, source_tier, sum(hit_count) AS hits,
+    plan, project_id, event_type, limit_type, action, source_tier, target_tier, from_tier, to_tier, change_type, reason,
+    state, cache_level, sum(hit_count) AS hits,
     max(toFloat64OrZero(LogAttributes['queue_duration_ms'])) AS queued_ms,
     ifNull(max(startup_duration_ms), 0) AS startup_ms
 FROM tier_events FINAL
-WHERE service_instance_id = {instance:String}
+WHERE service_instance_id IN {instances:Array(String)}
 GROUP BY ALL
 """
 IDENTITIES: Final = """
-SELECT count() AS stored, uniqExact(event_id) AS distinct_ids, max(event_seq) AS last_sequence
-FROM tier_events FINAL
-WHERE service_instance_id = {instance:String}
+SELECT sum(events) AS stored, sum(ids) AS distinct_ids, sum(last) AS last_sequence
+FROM (
+    SELECT count() AS events, uniqExact(event_id) AS ids, max(event_seq) AS last
+    FROM tier_events FINAL
+    WHERE service_instance_id IN {instances:Array(String)}
+    GROUP BY service_instance_id
+)
 """
 PERIOD: Final = "2h"
 """How far back series are looked for: longer than any demo."""
@@ -49,7 +85,7 @@ PAUSE: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """Events on their way: the first four as the service's own counter in Prometheus has them, then ClickHouse's."""
+    """Events on their way: the first four as the processes' own counters in Prometheus have them, then ClickHouse's."""
 
     emitted: int = 0
     acknowledged: int = 0
@@ -67,7 +103,7 @@ class EventCounts:
     def flaws(self) -> list[str]:
         """Say what is wrong with them."""
         if not self.emitted:
-            return [f"events: by its own counter the service emitted none, and {self.stored} are stored"]
+            return [f"events: by their own counters the processes emitted none, and {self.stored} are stored"]
         found = []
         if not self.settled:
             found.append(f"events: {self.emitted} emitted, but {self.stored} stored and {self.dropped} dropped")
@@ -84,7 +120,7 @@ class Reading:
 
     metrics: Ledger = field(default_factory=Ledger)
     told: Ledger = field(default_factory=Ledger)
-    """What the events tell: limit hits and cold starts, of every project."""
+    """What the events tell, of every project."""
     counts: EventCounts = EventCounts()
     p95_by_plan: dict[str, float] = field(default_factory=dict)
     p95_by_project: dict[str, float] = field(default_factory=dict)
@@ -101,11 +137,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The two stores, and the instance of the service that they are asked about."""
+    """The two stores, and the processes that they are asked about, by service.instance.id."""
 
     prometheus: Prometheus
     clickhouse: ClickHouse
-    instance: str
+    instances: tuple[str, ...]
 
     def settle(self) -> Reading:
         """Read until all events are accounted for and nothing moves any more, or PATIENCE is over."""
@@ -120,7 +156,7 @@ class Stores:
 
     def read(self) -> Reading:
         """Ask both stores once."""
-        events = self.clickhouse.rows(EVENTS, instance=self.instance)
+        events = self.clickhouse.rows(EVENTS, instances=str(list(self.instances)))
         return Reading(
             metrics=self._metrics(),
             told=_told(events),
@@ -137,7 +173,8 @@ class Stores:
         for kind, (metric, labels) in COUNTERS.items():
             by = ", ".join(("plan", "project_id", *labels))
             for sample in self.prometheus.query(f"sum by ({by}) ({self._last(metric)})"):
-                plan, project, *detail = (sample.labels.get(label, "") for label in ("plan", "project_id", *labels))
+                plan = sample.labels.get("plan") or sample.labels.get("to_tier", "")  # a change of plan has two
+                project, *detail = (sample.labels.get(label, "") for label in ("project_id", *labels))
                 _add(ledger, Entry(plan, project, kind, " ".join(detail)), sample.value)
         return ledger
 
@@ -145,7 +182,7 @@ class Stores:
         samples = self.prometheus.query(f"sum by (outcome) ({self._last('otel_dynabase_events_total')})")
         by_outcome = {sample.labels["outcome"]: round(sample.value) for sample in samples}
         metered = {name: by_outcome.get(name, 0) for name in ("emitted", "acknowledged", "retried", "dropped")}
-        [identities] = self.clickhouse.rows(IDENTITIES, instance=self.instance)
+        [identities] = self.clickhouse.rows(IDENTITIES, instances=str(list(self.instances)))
         return EventCounts(**metered, **identities)
 
     def _faults(self) -> dict[str, int]:
@@ -159,16 +196,14 @@ class Stores:
 
     def _last(self, metric: str) -> str:
         """Return the last value of each series; for a counter that is its highest."""
-        return f'max_over_time({metric}{{instance="{self.instance}"}}[{PERIOD}])'
+        return f'max_over_time({metric}{{instance=~"{"|".join(self.instances)}"}}[{PERIOD}])'
 
 
 def _told(events: list[dict[str, Any]]) -> Ledger:
     ledger = Ledger()
     for row in events:
-        if row["event_type"] == "limit_hit":
-            kind, detail = LIMIT_HITS, f"{row['limit_type']} {row['action']}"
-        else:
-            kind, detail = COLD_STARTS, row["source_tier"]
+        kind, columns = TOLD.get(row["event_type"], (row["event_type"], ()))
+        detail = " ".join(row[column] for column in columns)
         _add(ledger, Entry(row["plan"], row["project_id"], kind, detail), row["hits"])
     return ledger
 

@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from examples.ledger import (
+    BREAKERS,
+    CACHE,
+    CACHE_ALERTS,
     COLD_STARTS,
     ERRORS,
     EVENT_KINDS,
     LIMIT_HITS,
+    METRIC_KINDS,
+    PLAN_CHANGES,
     QUERIES,
     REJECTIONS,
+    SCALED,
+    TRANSITIONS,
     Ledger,
     differences,
     folded,
@@ -25,7 +32,7 @@ from otel_dynabase.catalog.plans import PLAN_TABLE, Plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from examples.ledger import Difference
+    from examples.ledger import Difference, Entry
     from examples.readback import Reading
     from examples.tenants import Tenant
 
@@ -45,6 +52,7 @@ STORY: Final = {
     "query_timeout rejected": "statement timeout",
     "max_concurrent rejected": "refused by PostgreSQL: its connection limit",
     "auth_failure": "refused by PostgreSQL: wrong password",
+    "circuit_open": "not even tried, its circuit was open",
 }
 """How a limit hit, or a rejection that is none, reads."""
 
@@ -76,7 +84,7 @@ class Verdict:
 
 def judge(run: Run, reading: Reading) -> Verdict:
     """Compare both stores with what the load caused."""
-    metrics, told = folded(run.caused, FOLDED_PLANS), only(run.caused, EVENT_KINDS)
+    metrics, told = folded(only(run.caused, METRIC_KINDS), FOLDED_PLANS), only(run.caused, EVENT_KINDS)
     found = (*differences("Prometheus", metrics, reading.metrics), *differences("ClickHouse", told, reading.told))
     compared = len(metrics.keys() | reading.metrics.keys()) + len(told.keys() | reading.told.keys())
     return Verdict(found, tuple(reading.flaws()), compared)
@@ -163,16 +171,39 @@ def _tenant_lines(run: Run, reading: Reading, paint: Paint) -> Iterator[str]:
 def _stories(tenant: Tenant, reading: Reading) -> Iterator[str]:
     project = tenant.project_id
     queued = _time(reading.queued_ms.get(project, 0) / 1000)
+    started = _time(reading.startup_ms.get(project, 0) / 1000)
     for entry, count in sorted(reading.told.items()):
-        if entry.project_id == project and entry.kind == LIMIT_HITS:
-            yield f"{count} {TIMES} " + STORY.get(entry.detail, entry.detail).format(queued=queued)
-        elif entry.project_id == project:
-            yield f"cold start from {entry.detail} in {_time(reading.startup_ms.get(project, 0) / 1000)}"
+        if entry.project_id == project:
+            yield from _told(entry, count, queued, started)
     if refused := total(reading.metrics, REJECTIONS, project=project, ending="auth_failure"):
         yield f"{refused} {TIMES} {STORY['auth_failure']}"
+    if spared := total(reading.metrics, REJECTIONS, project=project, ending="circuit_open"):
+        yield f"{spared} {TIMES} {STORY['circuit_open']}"
+    if accesses := total(reading.metrics, CACHE, project=project):
+        hits = accesses - total(reading.metrics, CACHE, project=project, ending="L4_miss")
+        yield f"{accesses} cache accesses, {hits / accesses:.0%} hits"
     objective, p95 = _plan(tenant.plan).query_p95, reading.p95_by_project.get(project)
     if p95 is not None and p95 > objective:
         yield f"p95 {_time(p95)}, where its plan promises {_time(objective)}"
+
+
+def _told(entry: Entry, count: int, queued: str, started: str) -> Iterator[str]:
+    """Tell of what one kind of event says; `queued` and `started` are the worst of the tenant's durations."""
+    words = entry.detail.split()
+    if entry.kind == LIMIT_HITS:
+        yield f"{count} {TIMES} " + STORY.get(entry.detail, entry.detail).format(queued=queued)
+    elif entry.kind == COLD_STARTS:
+        yield f"cold start from {entry.detail} in {started}"
+    elif entry.kind == TRANSITIONS:
+        yield f"{words[0]} \u2192 {words[1]}, {words[2]}"
+    elif entry.kind == PLAN_CHANGES:
+        yield f"{words[2]} from {words[0]} to {words[1]}"
+    elif entry.kind == SCALED:
+        yield f"scaled to zero, {entry.detail}"
+    elif entry.kind == BREAKERS and entry.detail == "open":
+        yield f"circuit opened {count} {TIMES}"
+    elif entry.kind == CACHE_ALERTS:
+        yield "its cache hits less than expected"
 
 
 def _event_line(reading: Reading, paint: Paint) -> str:
@@ -181,8 +212,9 @@ def _event_line(reading: Reading, paint: Paint) -> str:
     balance = f"{counts.emitted} emitted = {counts.stored} stored + "
     balance = balance if counts.settled else balance.replace("=", "≠")
     dropped = paint(RED, dropped) if counts.dropped else dropped
-    hits, starts = total(reading.told, LIMIT_HITS), total(reading.told, COLD_STARTS)
-    rest = f"; they tell of {_count(hits, 'limit hit')} and {_count(starts, 'cold start')}"
+    kinds = {kind: total(reading.told, kind) for kind in (LIMIT_HITS, COLD_STARTS, TRANSITIONS, PLAN_CHANGES)}
+    *most, last = (_count(number, kind.removesuffix("s")) for kind, number in kinds.items())
+    rest = f"; they tell of {', '.join(most)} and {last}, among others"
     return f"{paint(BOLD, 'events')}   {balance}{dropped}{rest}"
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from examples.stack import build
@@ -18,12 +19,12 @@ from examples.stack.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from examples.stack.part import Part
 
+RULES: Final = Path(__file__).resolve().parents[2] / "collector/prometheus"
 PREFIX: Final = "OTEL_DYNABASE_STACK_"
 EXISTING: Final = {
     f"{PREFIX}POSTGRES": "postgresql://user:password@host:5432/postgres, a superuser",
@@ -131,7 +132,8 @@ class Stack:
         if url := self._existing("PROMETHEUS"):
             return Prometheus.existing(url)
         scrape = [] if self._existing("COLLECTOR") else [f"127.0.0.1:{self.ports.metrics}"]
-        return Prometheus(self.directory / "prometheus", port=self.ports.prometheus, scrape=scrape)
+        directory, rules = self.directory / "prometheus", sorted(RULES.glob("*.yml"))
+        return Prometheus(directory, port=self.ports.prometheus, scrape=scrape, rules=rules)
 
     def _collector(self) -> Collector:
         if value := self._existing("COLLECTOR"):
