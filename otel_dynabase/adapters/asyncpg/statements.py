@@ -61,13 +61,14 @@ class StatementWrappers:
     def __init__(self, probes: Probes, pools: PoolWrappers) -> None:
         self._statements = probes.statements
         self._pools = pools
-        self._owned = probes.pools.series_of
+        self._of_other_pools = probes.pools
 
     def _tenant(self, connection: Any) -> TenantSeries:
         """Find out for whom a connection is used: its pool's tenant, its database's, or the current task's."""
         proxy = connection._proxy
         if proxy is None:
-            return self._owned(connection) or self._pools.series_of_database(connection._params.database)
+            owned = self._of_other_pools.series_of(connection)
+            return owned or self._pools.series_of_database(connection._params.database)
         pool = proxy._holder._pool
         probe: PoolProbe = pool._queue.__dict__.get(PROBE) or self._pools.probe(pool)
         return probe.series()
@@ -140,14 +141,30 @@ class StatementWrappers:
         """Wrap preparing: no statement ran, but a failure is the application's to know."""
 
         async def prepare(connection: Any, *args: Any, **kwargs: Any) -> Any:
+            began = perf_counter()
             try:
                 return await original(connection, *args, **kwargs)
             except BaseException as error:
                 if not is_internal():
-                    self._failed(connection, error)
+                    self._not_prepared(connection, args, kwargs, began, error)
                 raise
 
         return prepare
+
+    def _not_prepared(
+        self, connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any], began: float, error: BaseException
+    ) -> None:
+        """Account for a failure to prepare; a library above that prepares whatever it runs was running a statement."""
+        series = None
+        try:
+            if self._of_other_pools.owner(connection) is not None:
+                series = self._begin(connection, args[0] if args else kwargs.get("query", ""))
+        except Exception:
+            faults.ignore("beginning a statement")
+        if series is None:
+            self._failed(connection, error)
+        else:
+            series.failed(began, error, driver_timeout=_limited(connection, kwargs))
 
     def _failed(self, connection: Any, error: BaseException) -> None:
         try:
