@@ -212,9 +212,9 @@ def _event_line(reading: Reading, paint: Paint) -> str:
     balance = f"{counts.emitted} emitted = {counts.stored} stored + "
     balance = balance if counts.settled else balance.replace("=", "≠")
     dropped = paint(RED, dropped) if counts.dropped else dropped
-    kinds = {kind: total(reading.told, kind) for kind in (LIMIT_HITS, COLD_STARTS, TRANSITIONS, PLAN_CHANGES)}
-    *most, last = (_count(number, kind.removesuffix("s")) for kind, number in kinds.items())
-    rest = f"; they tell of {', '.join(most)} and {last}, among others"
+    told = [(kind, total(reading.told, kind)) for kind in (LIMIT_HITS, COLD_STARTS, TRANSITIONS, PLAN_CHANGES)]
+    kinds = [_count(number, kind.removesuffix("s")) for kind, number in told if number]
+    rest = f"; they tell of {' and '.join(filter(None, [', '.join(kinds[:-1]), *kinds[-1:]]))}"
     return f"{paint(BOLD, 'events')}   {balance}{dropped}{rest}"
 
 

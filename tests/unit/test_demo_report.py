@@ -6,7 +6,26 @@ from dataclasses import replace
 import pytest
 
 from examples import report
-from examples.ledger import COLD_STARTS, ERRORS, LIMIT_HITS, OTHER, QUERIES, REJECTIONS, Entry, Ledger, folded, only
+from examples.ledger import (
+    BREAKERS,
+    CACHE,
+    CACHE_ALERTS,
+    COLD_STARTS,
+    ERRORS,
+    LIMIT_HITS,
+    METRIC_KINDS,
+    OPENINGS,
+    OTHER,
+    PLAN_CHANGES,
+    QUERIES,
+    REJECTIONS,
+    SCALED,
+    TRANSITIONS,
+    Entry,
+    Ledger,
+    folded,
+    only,
+)
 from examples.readback import EventCounts, Reading
 from examples.tenants import Tenant
 
@@ -28,11 +47,21 @@ CAUSED = Ledger(
         Entry("pro", "proj_busy", LIMIT_HITS, "max_pool_size queued"): 15,
         Entry("pro", "proj_busy", REJECTIONS, "auth_failure"): 2,
         Entry("enterprise", "proj_quiet", QUERIES, "ok"): 90,
+        Entry("enterprise", "proj_quiet", TRANSITIONS, "WARM HOT automatic_promotion"): 1,
+        Entry("enterprise", "proj_quiet", CACHE, "L1"): 3,
+        Entry("enterprise", "proj_quiet", CACHE, "L4_miss"): 9,
+        Entry("enterprise", "proj_quiet", CACHE_ALERTS, "L3"): 1,
+        Entry("starter", "proj_sleepy", OPENINGS, ""): 1,
+        Entry("starter", "proj_sleepy", BREAKERS, "open"): 1,
+        Entry("starter", "proj_sleepy", BREAKERS, "closed"): 1,
+        Entry("starter", "proj_sleepy", REJECTIONS, "circuit_open"): 2,
+        Entry("starter", "proj_sleepy", SCALED, "idle_timeout"): 1,
+        Entry("starter", "proj_sleepy", PLAN_CHANGES, "free starter upgrade"): 1,
     }
 )
 RUN = report.Run(TENANTS, CAUSED, requests=1234, seconds=21.4, seed=1)
 READING = Reading(
-    metrics=folded(CAUSED, report.FOLDED_PLANS),
+    metrics=folded(only(CAUSED, METRIC_KINDS), report.FOLDED_PLANS),
     told=only(CAUSED, report.EVENT_KINDS),
     counts=EventCounts(emitted=3, acknowledged=3, stored=3, distinct_ids=3, last_sequence=3),
     p95_by_plan={"free": 0.004, "starter": 0.0046, "pro": 0.152, "enterprise": 0.003},
@@ -49,15 +78,18 @@ starter            1        30        0     5 ms    ≤ 200 ms        0         
 pro                1     1,200        0   152 ms    ≤ 100 ms       15          0             0
 enterprise         1        90        0     3 ms     ≤ 50 ms        0          0             0
 
+proj_quiet    enterprise   its cache hits less than expected; WARM → HOT, automatic_promotion; \
+12 cache accesses, 25% hits
 proj_busy     pro          15 \u00d7 queued for a connection, 718 ms at most; \
 2 \u00d7 refused by PostgreSQL: wrong password; \
 p95 152 ms, where its plan promises 100 ms
-proj_sleepy   starter      cold start from WARM in 1.4 s
+proj_sleepy   starter      circuit opened 1 \u00d7; cold start from WARM in 1.4 s; upgrade from free to starter; \
+scaled to zero, idle_timeout; 2 \u00d7 not even tried, its circuit was open
 proj_free     free         5 \u00d7 no connection in time, after 2.0 s
 
-events   3 emitted = 3 stored + 0 dropped; they tell of 20 limit hits and 1 cold start
+events   3 emitted = 3 stored + 0 dropped; they tell of 20 limit hits, 1 cold start, 1 tier transition and 1 plan change
 
-✓ 13 figures compared: the stores say exactly what the load caused."""
+✓ 26 figures compared: the stores say exactly what the load caused."""
 
 
 def test_the_report_as_an_operator_reads_it():
@@ -75,28 +107,28 @@ def test_colours_change_nothing_but_colours():
 def test_agreement_is_ok():
     verdict = report.judge(RUN, READING)
     assert verdict.ok
-    assert verdict.compared == 13  # ten of metrics, three of events
+    assert verdict.compared == 26  # 17 of metrics, nine of events
 
 
 def test_each_store_is_held_against_the_load():
     lost = replace(READING, told=Ledger(), metrics=READING.metrics + Ledger({Entry("pro", "proj_x", QUERIES, "ok"): 1}))
     verdict = report.judge(RUN, lost)
     assert not verdict.ok
-    assert [difference.store for difference in verdict.differences] == ["Prometheus", *["ClickHouse"] * 3]
+    assert [difference.store for difference in verdict.differences] == ["Prometheus", *["ClickHouse"] * 9]
     text = report.render(RUN, lost, verdict)
-    assert "✗ 14 figures compared, and this is wrong:" in text
+    assert "✗ 27 figures compared, and this is wrong:" in text
     assert "  Prometheus: proj_x (pro), queries, ok: 1, caused 0" in text
 
 
 def test_a_tenant_of_a_folded_plan_with_a_series_of_its_own_is_a_difference():
-    verdict = report.judge(RUN, replace(READING, metrics=CAUSED))
+    verdict = report.judge(RUN, replace(READING, metrics=only(CAUSED, METRIC_KINDS)))
     assert {difference.entry.project_id for difference in verdict.differences} == {"proj_free", OTHER}
 
 
 @pytest.mark.parametrize(
     ("counts", "flaw"),
     [
-        (EventCounts(emitted=0), "events: by its own counter the service emitted none, and 0 are stored"),
+        (EventCounts(emitted=0), "events: by their own counters the processes emitted none, and 0 are stored"),
         (
             EventCounts(emitted=3, stored=2, distinct_ids=2, last_sequence=2),
             "events: 3 emitted, but 2 stored and 0 dropped",
