@@ -7,10 +7,13 @@ import logging
 import re
 
 import asyncpg
+import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from otel_dynabase import tenant
-from otel_dynabase.adapters.asyncpg.costs import Address
+from otel_dynabase.adapters.asyncpg.costs import Address, Sampling
+from otel_dynabase.adapters.psycopg.costs import Address as PsycopgAddress
 from otel_dynabase.catalog.metrics import QUERY_COST
 from otel_dynabase.probes import cost as module
 
@@ -199,6 +202,16 @@ async def test_nothing_is_sampled_unless_asked_for(pg, telemetry):
     points = telemetry.collect()
     assert "tenant.query.cost.distribution" not in points
     assert "otel_dynabase.query_costs" not in points
+
+
+def test_what_begins_a_statement_is_the_same_function_unless_asked_for():
+    """Off costs nothing: there is nothing there."""
+
+    def begin(_subject, _args, _kwargs):
+        return None
+
+    off = Sampling(None)
+    assert off.of_connection(begin, "query") is off.of_prepared(begin) is begin
 
 
 async def test_our_own_connection_is_nobody_s_work(pg, costs):
@@ -468,6 +481,127 @@ async def test_a_fork_leaves_what_waits_to_the_parent(pg, costs):
         await connection.fetch("SELECT 1")
     costs.probe.after_fork()
     assert await costs.ask() == {}
+
+
+# --- psycopg ----------------------------------------------------------------------------------------------------------
+
+
+async def by_psycopg(pg, *statements, cursor=psycopg.Cursor, **options):
+    """Run statements by a blocking connection."""
+
+    def run():
+        with psycopg.connect(**{"conninfo": pg.dsn, "autocommit": True} | options, cursor_factory=cursor) as connection:
+            for statement in statements:
+                connection.execute(*statement)
+
+    await asyncio.to_thread(run)
+
+
+@pytest.mark.parametrize(
+    ("statement", "as_planned"),
+    [
+        (("SELECT * FROM planned WHERE id = %s", (7,)), "SELECT * FROM planned WHERE id = $1"),
+        (
+            ("SELECT * FROM planned WHERE name LIKE '%%7' AND id > %(low)s", {"low": 7}),
+            "SELECT * FROM planned WHERE name LIKE '%7' AND id > $1",
+        ),
+        (("SELECT * FROM planned WHERE name LIKE '%7'",), "SELECT * FROM planned WHERE name LIKE '%7'"),
+        ((SQL("SELECT * FROM {} LIMIT %s").format(Identifier("planned")), (3,)), "SELECT * FROM planned LIMIT $1"),
+        ((b"DELETE FROM planned WHERE id = %s", (3,)), "DELETE FROM planned WHERE id = $1"),
+    ],
+)
+async def test_psycopg_s_statements_are_planned_as_the_server_got_them(pg, costs, statement, as_planned):
+    expected = await asyncio.to_thread(explained, pg, as_planned)
+    await by_psycopg(pg, statement)
+    assert await costs.ask() == {"explained": 1}
+    assert costs.buckets() == ({bucket(expected): 1}, pytest.approx(expected))
+
+
+async def test_every_way_to_run_a_statement_with_psycopg_is_sampled(pg, costs):
+    sql = "SELECT id FROM planned WHERE id = %s"
+    expected = await asyncio.to_thread(explained, pg, "SELECT id FROM planned WHERE id = $1")
+    async with await psycopg.AsyncConnection.connect(pg.dsn, autocommit=True) as connection:
+        async with connection.pipeline():
+            await connection.execute(sql, (6,))
+        await connection.execute(sql, (1,))
+        async with connection.cursor() as cursor:
+            await cursor.execute(sql, (2,))
+            await cursor.executemany(sql, [(3,), (4,)])
+            assert [row async for row in cursor.stream(sql, (5,))] == [(5,)]
+    assert await costs.ask() == {"explained": 5}
+    assert costs.buckets() == ({bucket(expected): 5}, pytest.approx(5 * expected))
+
+
+async def test_a_text_that_psycopg_s_client_has_bound_is_planned_with_its_values(pg, costs):
+    expected = await asyncio.to_thread(explained, pg, "SELECT * FROM planned WHERE id < 19000")
+    await by_psycopg(pg, ("SELECT * FROM planned WHERE id < %s", (19_000,)), cursor=psycopg.ClientCursor)
+    assert await costs.ask() == {"explained": 1}
+    assert costs.buckets()[1] == pytest.approx(expected)
+
+
+async def test_what_psycopg_writes_is_written_once(pg, costs):
+    await by_psycopg(
+        pg,
+        ("TRUNCATE scratch",),
+        ("INSERT INTO scratch VALUES (%s, 'once')", (1,)),
+        ("INSERT INTO scratch SELECT nextval('tickets')::int, 'drawn'",),
+        ("SELECT 1; INSERT INTO scratch VALUES (2, 'script')",),
+        ("SELECT writes()",),
+    )
+    assert await costs.ask() == {"explained": 3, "skipped": 2}
+    assert await count(pg, "scratch") == 4
+    assert await asyncio.to_thread(pg.execute, "SELECT last_value FROM tickets") == "1"
+
+
+async def test_a_server_side_cursor_of_psycopg_s_is_skipped(pg, costs):
+    def run():
+        with psycopg.connect(pg.dsn) as connection, connection.cursor("named") as cursor:
+            cursor.execute("SELECT * FROM planned")
+
+    await asyncio.to_thread(run)
+    assert await costs.ask() == {"skipped": 1}
+
+
+async def test_asking_by_psycopg_is_nobody_s_work_and_leaves_nothing(pg, costs):
+    await by_psycopg(pg, ("SELECT 1",), ("SELECT 1",), ("SELECT * FROM planned",))
+    before = costs.telemetry.queries()
+    assert await costs.ask() == {"explained": 3}
+    assert costs.telemetry.queries() == before == {"SELECT": 3}
+    assert costs.telemetry.spans() == []
+    ours = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{module.APPLICATION_NAME}'"
+    assert await asyncio.to_thread(pg.execute, ours) == "0"
+
+
+async def test_psycopg_is_a_polite_guest_too(pg, costs, caplog):
+    """No connection to spare, no right, a dead server; and no secret told."""
+    caplog.set_level(logging.DEBUG)
+    role = f"CREATE ROLE quiet LOGIN PASSWORD '{SECRET}' CONNECTION LIMIT 2"
+    await asyncio.to_thread(pg.execute, role)
+
+    def run():
+        with psycopg.connect(pg.dsn, user="quiet", password=SECRET, autocommit=True) as connection:
+            connection.execute("SELECT 'private-text'")
+            address = PsycopgAddress(connection)
+            assert SECRET not in repr(address) + str(address) + repr(address.key)
+            costs.probe.round()
+            assert costs.outcomes() == {"failed": 1}
+            pg.execute("ALTER ROLE quiet CONNECTION LIMIT -1")
+            costs.probe._pauses.clear()
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("SELECT * FROM planned")
+            connection.execute("SELECT 'private-text'")
+            costs.probe.offer(Select, "SELECT * FROM planned", address)
+            costs.probe.round()
+            assert costs.outcomes() == {"failed": 1, "explained": 1, "skipped": 1}
+            address._parameters["port"] = address._parameters["hostaddr"] = None
+            address._parameters["host"], address.key = "/nowhere", "nowhere"
+            costs.probe.offer(Select, "SELECT 1", address)
+            costs.probe.round()
+            assert costs.outcomes() == {"failed": 2, "explained": 1, "skipped": 1}
+
+    await asyncio.to_thread(run)
+    await asyncio.to_thread(pg.execute, "DROP ROLE quiet")
+    assert not re.search(f"{SECRET}|private-text", caplog.text)
 
 
 # --- nothing is told --------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from otel_dynabase.adapters.patches import Patch
 from otel_dynabase.adapters.psycopg import asynchronous, blocking
 from otel_dynabase.adapters.psycopg.connections import ConnectionWrappers, adopt, marked_connections
+from otel_dynabase.adapters.psycopg.costs import SampledRecords
 from otel_dynabase.adapters.psycopg.statements import StatementRecords, in_result, in_results, no_rows
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ TOUCHPOINTS = (
     "psycopg:AsyncServerCursor._fetch_gen",
     "psycopg:AsyncServerCursor._scroll_gen",
     "psycopg:Cursor._conn",
+    "psycopg:Cursor._query",
     "psycopg:Cursor._results",
     "psycopg:Pipeline._fetch_gen",
     "psycopg:ServerCursor._fetch_gen",
@@ -61,7 +63,7 @@ INSTANCE_TOUCHPOINTS = ("_check", "_closed", "_max_size", "_min_size", "_pool", 
 def patches(probes: Probes) -> tuple[Patch, ...]:
     """Return the table of psycopg's patches, and of psycopg_pool's where that is installed."""
     connections = ConnectionWrappers(probes)
-    records = StatementRecords(probes, connections)
+    records = _records(probes, connections)
     trips = blocking.Trips(records)
     table = [
         Patch("psycopg", "connect", connections.function),
@@ -82,6 +84,15 @@ def patches(probes: Probes) -> tuple[Patch, ...]:
         table += _of_pools("", "pool", blocking.BlockingPools(pools), blocking)
         table += _of_pools("Async", "pool_async", asynchronous.AsyncPools(pools), asynchronous)
     return tuple(table)
+
+
+def _records(probes: Probes, connections: ConnectionWrappers) -> StatementRecords:
+    """Return where statements go: to the planner too, if a sample is wanted there."""
+    return (
+        StatementRecords(probes, connections)
+        if probes.costs is None
+        else SampledRecords(probes, connections, probes.costs)
+    )
 
 
 def _of_statements(prefix: str, a: str, run: Any, records: StatementRecords, trips: blocking.Trips) -> Iterator[Patch]:
