@@ -5,7 +5,7 @@ OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down test check format test-oldest conformance bench-overhead bench-soak
+.PHONY: help setup build demo signals up down test check format test-oldest conformance bench-overhead bench-soak
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ build: setup ## Build the collector and Prometheus into the cache (about 6 minut
 
 demo: build ## Run the main job on real parts and print what Prometheus and ClickHouse say of it
 	@$(RUN) -m examples.demo
+
+signals: build ## Every metric and event of the catalogue, and where it was seen (about 2 minutes)
+	@$(RUN) -m examples.signals
 
 up: build ## Start the stack, leave it running, print its endpoints
 	@$(RUN) -m examples.stack up

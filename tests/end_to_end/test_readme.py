@@ -49,7 +49,7 @@ def test_the_tour_can_be_followed(checkout: Path):
         subprocess.run(down, cwd=checkout, env=environment, check=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     for shown in (
-        "✓ 33 figures compared",
+        "✓ 54 figures compared",
         "max_concurrent enterprise proj_lotus 4",
         "max_pool_size free _other 6",
         "mine\tpro\tmax_pool_size\tqueued\t8",
