@@ -268,6 +268,33 @@ async def test_connecting_is_waiting_and_not_queueing(async_url, telemetry, even
     await engine.dispose()
 
 
+def test_a_thread_that_nobody_wakes_connects_by_itself_when_its_time_is_up(pg, telemetry):
+    """A place in the pool that a failed connect gives up wakes none of those who queue (QueuePool._dec_overflow)."""
+    import psycopg  # noqa: PLC0415
+
+    connects = threading.Event()
+
+    def connect():
+        if not connects.is_set():
+            connects.set()
+            time.sleep(0.2)
+            raise OSError("the application's")
+        return psycopg.connect(pg.dsn)
+
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=connect, pool_size=1, max_overflow=0, pool_timeout=0.5
+    )
+    with ThreadPoolExecutor() as threads:
+        refused = threads.submit(engine.connect)
+        connects.wait()
+        engine.connect().close()
+        assert isinstance(refused.exception(), OSError)
+    assert gauges(telemetry) == resting(1)
+    assert telemetry.limit_hits() == {("max_pool_size", "queued"): 1}
+    assert telemetry.value("db.client.connection.timeouts") == 0
+    engine.dispose()
+
+
 # --- ends of a checkout -----------------------------------------------------------------------------------------------
 
 
