@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import importlib
+import sys
 import threading
 import time
 
@@ -569,6 +570,18 @@ def test_refusals_are_cheap(telemetry):
             breaker.call(works)
     assert (time.process_time() - began) / 2000 < 0.001
     assert rejections(telemetry) == 2000
+
+
+def test_a_version_that_an_adapter_cannot_be_imported_for_is_left_alone(instrument, lenient, monkeypatch):
+    """The other libraries are measured, and binding does not raise."""
+    monkeypatch.setitem(sys.modules, "otel_dynabase.adapters.purgatory", None)
+    telemetry = instrument()
+    breaker = CircuitBreaker(name="db")
+    breaker.call(works)
+    bind_tenant(breaker, "proj_pro")
+    bind_tenant(SyncCircuitBreakerFactory().get_breaker("db"), "proj_pro")
+    assert states(telemetry) == {"proj_pro": 0}
+    assert lenient["importing the adapter of purgatory"] > 0
 
 
 # --- what the adapters rely on ----------------------------------------------------------------------------------------

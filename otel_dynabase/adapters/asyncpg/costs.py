@@ -88,7 +88,7 @@ class Sampling:
     def of_connection(self, begin: Begin, sql_name: str) -> Begin:
         """Sample the statements of a connection's methods, whose first parameter is called `sql_name`."""
         return self._sampled(
-            begin, lambda subject, args, kwargs: (args[0] if args else kwargs[sql_name], address_of(subject))
+            begin, lambda subject, args, kwargs: (args[0] if args else kwargs.get(sql_name, ""), address_of(subject))
         )
 
     def of_prepared(self, begin: Begin) -> Begin:
