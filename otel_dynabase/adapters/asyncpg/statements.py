@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     Begin = Callable[[Any, tuple[Any, ...], dict[str, Any]], StatementSeries | None]
 
 
-KNOWN = 256
-"""Statements of a pool's that are found by their text."""
-
-
 def no_rows(_subject: Any, _result: Any) -> None:
     """Count nothing: the statement gives the application no rows."""
 
@@ -86,17 +82,10 @@ class StatementWrappers:
             if proxy is not None:
                 probe: PoolProbe | None = proxy._holder._pool._queue.__dict__.get(PROBE)
                 if probe is not None:
-                    return probe.statements.get(sql) or self._bind(probe, sql)
+                    return probe.statements.get(sql) or self._statements.bind(probe, sql)
             return self._begin(connection, sql)
 
         return begin
-
-    def _bind(self, probe: PoolProbe, sql: str) -> StatementSeries:
-        known = probe.statements  # the one of this moment: a refresh in between must not get a stale answer
-        series = self._statements.series(probe.series(), sql)
-        if len(known) < KNOWN and probe.own_series() is not None:
-            known[sql] = series
-        return series
 
     def of_copy(self, connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> StatementSeries | None:
         """Begin a COPY, whose text the driver makes."""
