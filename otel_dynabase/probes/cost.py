@@ -57,6 +57,7 @@ SELECT least(
     (SELECT nullif(datconnlimit, -1) - (SELECT count(*) FROM pg_stat_activity WHERE datid = d.oid)
      FROM pg_database d WHERE datname = current_database()),
     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0)
         - (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL))
 """
 """Connections that the role, the database and the server have left beside ours."""

@@ -402,6 +402,19 @@ async def test_a_database_s_own_limit_is_respected_too(pg, costs):
     await asyncio.to_thread(pg.execute, "DROP ROLE guest")
 
 
+async def test_a_server_s_last_connections_are_for_others(pg, costs):
+    """As many as are neither reserved nor used: the last one of these is not ours to hold."""
+    async with connected(pg) as connection:
+        left = int(await connection.fetchval(module.ROOM))
+        assert await costs.ask() == {"explained": 1}
+        costs.probe._known.clear()
+        async with contextlib.AsyncExitStack() as others:
+            for _ in range(left - 1):
+                await others.enter_async_context(connected(pg))
+            assert await connection.fetchval(module.ROOM) == 1
+            assert await costs.ask() == {"explained": 1, "failed": 1}
+
+
 async def test_a_role_without_rights_is_skipped(pg, costs):
     await asyncio.to_thread(pg.execute, "CREATE ROLE nosy LOGIN PASSWORD 'nosy'")
     async with connected(pg, user="nosy", password="nosy") as connection:
