@@ -1,7 +1,6 @@
 """What psycopg's connections and cursors run, blocking and awaited: the same test for both."""
 
 import asyncio
-import inspect
 import time
 from contextlib import asynccontextmanager
 
@@ -11,31 +10,9 @@ from psycopg import sql
 from psycopg.types import TypeInfo
 
 from otel_dynabase import tenant
+from tests.integration.either import all_of, done, inside
 
 ROWS = "db.client.response.returned_rows"
-
-
-async def done(result):
-    """Wait for what may have to be awaited."""
-    return await result if inspect.isawaitable(result) else result
-
-
-@asynccontextmanager
-async def inside(manager):
-    """Enter a context manager of either kind."""
-    if hasattr(manager, "__aenter__"):
-        async with manager as entered:
-            yield entered
-    else:
-        with manager as entered:
-            yield entered
-
-
-async def all_of(iterable):
-    """Iterate over either kind."""
-    if hasattr(iterable, "__aiter__"):
-        return [item async for item in iterable]
-    return list(iterable)
 
 
 KINDS = {"blocking": psycopg.Connection, "asynchronous": psycopg.AsyncConnection}

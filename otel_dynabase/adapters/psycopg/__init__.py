@@ -138,7 +138,7 @@ def _of_pools(prefix: str, module: str, run: Any, kind: Any) -> Iterator[Patch]:
 
 def bind(target: Any, project_id: str) -> bool:
     """Say whose pool this is; False if it is none of psycopg_pool's."""
-    if "psycopg_pool" not in sys.modules:
+    if sys.modules.get("psycopg_pool") is None:
         return False
     from otel_dynabase.adapters.psycopg import pools  # noqa: PLC0415  # only where it is installed
 
@@ -148,7 +148,7 @@ def bind(target: Any, project_id: str) -> bool:
 def release() -> None:
     """Take back what was put on pools and connections that are still in use."""
     marked_connections.release()
-    if "psycopg_pool" in sys.modules:
+    if sys.modules.get("psycopg_pool") is not None:
         from otel_dynabase.adapters.psycopg import pools  # noqa: PLC0415  # only where it is installed
 
         pools.marked_pools.release()
