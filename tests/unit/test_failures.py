@@ -5,11 +5,20 @@ import errno
 import re
 
 import asyncpg
+import psycopg
+import psycopg_pool
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_dynabase.probes.failures import SQLSTATE_CLASSES, error_type, server_absent, sqlstate, statement_timeout
+from otel_dynabase.probes.failures import (
+    SQLSTATE_CLASSES,
+    canceled_on_request,
+    error_type,
+    server_absent,
+    sqlstate,
+    statement_timeout,
+)
 
 
 class Answered(Exception):  # noqa: N818
@@ -30,6 +39,17 @@ KINDS = [
     (asyncpg.UniqueViolationError("x"), "integrity_constraint_violation"),
     (asyncpg.InterfaceError("x"), "client"),
     (asyncpg.ConnectionDoesNotExistError("x"), "connection_exception"),
+    (psycopg.errors.UniqueViolation("x"), "integrity_constraint_violation"),
+    (psycopg.OperationalError("the connection is lost"), "connection"),
+    (psycopg.OperationalError('FATAL:  database "x" does not exist'), "invalid_catalog_name"),
+    (psycopg.errors.ConnectionTimeout("x"), "timeout"),
+    (psycopg.errors.CancellationTimeout("x"), "timeout"),
+    (psycopg.errors.PipelineAborted("x"), "client"),
+    (psycopg.InterfaceError("x"), "client"),
+    (psycopg.ProgrammingError('database "x" does not exist'), "client"),
+    (psycopg_pool.PoolTimeout("too many clients already"), "timeout"),
+    (psycopg_pool.TooManyRequests("x"), "client"),
+    (psycopg_pool.PoolClosed("x"), "client"),
     (TimeoutError(), "timeout"),
     (asyncio.CancelledError(), "cancelled"),
     (GeneratorExit(), "cancelled"),
@@ -52,11 +72,12 @@ def test_the_types_are_a_bounded_set_whatever_the_server_says(state):
     assert error_type(Answered(state)) in {*SQLSTATE_CLASSES.values(), "other", "client"}
 
 
-def test_every_error_of_the_drivers_has_a_name():
-    """The driver's own list of SQLSTATEs: a new class of errors shows here."""
+@pytest.mark.parametrize("errors", [asyncpg.exceptions, psycopg.errors], ids=["asyncpg", "psycopg"])
+def test_every_error_of_the_drivers_has_a_name(errors):
+    """The drivers' own lists of SQLSTATEs: a new class of errors shows here."""
     states = {
         error.sqlstate
-        for error in vars(asyncpg.exceptions).values()
+        for error in vars(errors).values()
         if isinstance(error, type) and isinstance(getattr(error, "sqlstate", None), str)
     }
     assert len(states) > 200
@@ -80,6 +101,15 @@ def test_every_error_of_the_drivers_has_a_name():
         (TimeoutError(), False),
         (asyncio.CancelledError(), False),
         (ValueError("x"), False),
+        (psycopg.OperationalError("connection failed: FATAL:  the database system is starting up"), True),
+        (
+            psycopg.OperationalError("connection failed: FATAL:  the database system is not yet accepting connections"),
+            True,
+        ),
+        (psycopg.OperationalError("connection failed: … failed: No route to host"), True),
+        (psycopg.OperationalError("server closed the connection unexpectedly"), False),
+        (psycopg.errors.ConnectionTimeout("connection timeout expired"), False),
+        (psycopg_pool.PoolTimeout("Connection refused"), False),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -100,6 +130,20 @@ def test_absence_is_told_from_other_trouble(error, absent):
 )
 def test_a_statement_timeout_is_told_from_a_cancel_request(error, expired):
     assert statement_timeout(error) is expired
+
+
+@pytest.mark.parametrize(
+    ("error", "requested"),
+    [
+        (Answered("57014", "canceling statement due to user request"), True),
+        (Answered("57014", "canceling statement due to statement timeout"), False),
+        (Answered("57P01", "user request"), False),
+        (asyncio.CancelledError(), False),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_cancel_request_is_told_from_a_time_limit(error, requested):
+    assert canceled_on_request(error) is requested
 
 
 def test_a_broken_attribute_is_no_sqlstate():

@@ -27,6 +27,11 @@ def library(monkeypatch):
         def other(self):
             return ["other"]
 
+        @classmethod
+        def make(cls, *, of="nothing"):
+            """Make one."""
+            return [cls.__name__, of]
+
     module.Base, module.Thing, module.function = Base, Thing, lambda: ["function"]
     monkeypatch.setitem(sys.modules, LIBRARY, module)
     return module
@@ -151,3 +156,32 @@ def test_reverting_twice_and_applying_again_work(library):
         patches.revert()
         patches.revert()
         assert vars(library.Thing)["method"] is original
+
+
+def test_a_class_method_stays_one(library):
+    """It is bound to the class that it is called on, and is what it was for whoever looks."""
+    before, patches = vars(library.Thing)["make"], Patches()
+    patches.apply([patch("Thing.make")])
+
+    class Special(library.Thing):
+        @classmethod
+        def make(cls, **options):
+            return ["special", *super().make(**options)]
+
+    assert library.Thing.make(of="a") == ["ours", "Thing", "a"]
+    assert Special.make() == ["special", "ours", "Special", "nothing"]
+    assert library.Thing.make.__doc__ == "Make one."
+    assert library.Thing.make.__name__ == "make"
+    patches.revert()
+    assert vars(library.Thing)["make"] is before
+
+
+def test_a_class_method_beneath_a_wrapper(library):
+    patches = Patches()
+    wrapt.wrap_function_wrapper(
+        library, "Thing.make", lambda wrapped, _, args, kwargs: ["theirs", *wrapped(*args, **kwargs)]
+    )
+    patches.apply([patch("Thing.make")])
+    assert library.Thing.make() == ["theirs", "ours", "Thing", "nothing"]
+    patches.revert()
+    assert library.Thing.make() == ["theirs", "Thing", "nothing"]
