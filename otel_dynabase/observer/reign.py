@@ -170,7 +170,7 @@ class Reign:
             self._census.take(self._directory.tenants)
             self._troubles.worked("directory")
         else:
-            self._troubles.failed("directory", "it cannot be read", "The last good answer stays in use.")
+            self._troubles.failed("directory", "it cannot be read")
         asked = [part for part in self._parts if part.name not in self._bench]
         answers = await asyncio.gather(*map(self._gather, asked))
         return {part.name: answer for part, answer in zip(asked, answers, strict=True) if answer is not FAILED}

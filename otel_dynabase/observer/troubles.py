@@ -17,18 +17,22 @@ class Troubles:
         """Failures so far."""
         self.present: dict[str, str] = {}
         """What does not work now, and why."""
+        self._said: set[str] = set()
 
-    def failed(self, place: str, why: str, consequence: str = "") -> None:
-        """Take note of a failure; say it if it is the first one, or another one than the last."""
+    def failed(self, place: str, why: str, consequence: str | None = None) -> None:
+        """Take note of a failure, and say it if it is new; without a `consequence` somebody else has said it."""
         self.counts[place] += 1
-        if self.present.get(place) != why:
-            logger.warning("%s: %s.%s", place, why.rstrip("."), f" {consequence}" if consequence else "")
+        if consequence is not None and self.present.get(place) != why:
+            logger.warning("%s: %s. %s", place, why.rstrip("."), consequence)
+            self._said.add(place)
         self.present[place] = why
 
     def worked(self, place: str) -> None:
         """Take note of what works, again or still."""
-        if self.present.pop(place, None) is not None:
-            logger.info("%s: works again", place)
+        self.present.pop(place, None)
+        if place in self._said:
+            self._said.discard(place)
+            logger.info("%s: works again.", place)
 
 
 LONGEST: Final = 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 LOOK: Final = 1.0
 """Seconds between two looks at whether the lock's file is still the one that is locked."""
+LOST: Final = "its lock file was deleted or replaced"
 
 
 class FileState:
@@ -69,7 +71,7 @@ class FileState:
     async def save(self, document: str) -> None:
         """Write a new file, wait for the disk, and put it in the old one's place."""
         if not self._is_ours():
-            raise LostError("its lock file was deleted or replaced")
+            raise LostError(LOST)
         try:
             await asyncio.to_thread(self._save, document)
         except OSError as error:
@@ -82,6 +84,8 @@ class FileState:
             file.write(document)
             file.flush()
             os.fsync(file.fileno())
+        if not self._is_ours():  # it took a while, and nobody may be waiting for it any more
+            raise OSError(errno.ENOLCK, LOST)
         new.replace(self.path)
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
@@ -93,7 +97,7 @@ class FileState:
         """Look at the lock's file now and then."""
         while self._is_ours():  # noqa: ASYNC110  # nobody would set an event: it happens in the file system
             await asyncio.sleep(LOOK)
-        return "its lock file was deleted or replaced"
+        return LOST
 
     async def release(self) -> None:
         """Close the lock's file, which stays where it is: deleting it would let two processes lock two files."""
