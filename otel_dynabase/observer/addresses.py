@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from otel_dynabase.directory.file import read_text
+from otel_dynabase.directory.lookup import MAX_NAME
 from otel_dynabase.observer.rounds import Target
 
 if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from otel_dynabase.directory import Tenant
@@ -63,3 +66,25 @@ def address(template: str, tenant: Tenant) -> Target:
 def database_of(tenant: Tenant) -> str:
     """Return the name of a project's database: as the directory has it, or the project's own."""
     return tenant.database or tenant.project_id
+
+
+def owners(tenants: Mapping[str, Tenant], pattern: re.Pattern[str] | None) -> Callable[[str], str | None]:
+    """Make a function from a database's name on a shared server to the project that it belongs to, or None.
+
+    As `Directory.project_of` has it: the pattern alone if there is one; otherwise the `database` fields, unless several
+    projects share one, and then the project_ids.
+    """
+    databases: dict[str, str | None] = {}
+    for project_id, tenant in tenants.items():
+        if tenant.database is not None:
+            databases[tenant.database] = None if tenant.database in databases else project_id
+
+    def owner(database: str) -> str | None:
+        if pattern is not None:
+            match = pattern.fullmatch(database) if len(database) <= MAX_NAME else None
+            project_id = match["project_id"] if match else None
+        else:
+            project_id = databases.get(database, database)
+        return project_id if project_id in tenants else None
+
+    return owner

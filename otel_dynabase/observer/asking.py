@@ -6,19 +6,21 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from otel_dynabase.observer.addresses import Addresses, address, awake, database_of
+from otel_dynabase.observer.addresses import Addresses, address, awake, database_of, owners
 from otel_dynabase.observer.expensive import Expensive
 from otel_dynabase.observer.postgres import ABSENT, ask, reason_of
 from otel_dynabase.observer.rounds import Asked, Schedule, Target, ask_all
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping
 
     from otel_dynabase.directory import Tenant
     from otel_dynabase.observer.postgres import Answer
     from otel_dynabase.observer.reading import Reading
     from otel_dynabase.observer.settings import ObserverConfig
-    from otel_dynabase.probes.tenants import Tenants
+
+    Owner = Callable[[str], str | None]
 
 logger = logging.getLogger("otel_dynabase")
 
@@ -57,9 +59,9 @@ class Sorted:
 class Asking:
     """Asks every server that is due. What is known between rounds changes in `sort` only."""
 
-    def __init__(self, config: ObserverConfig, tenants: Tenants, clock: Callable[[], float]) -> None:
+    def __init__(self, config: ObserverConfig, pattern: re.Pattern[str] | None, clock: Callable[[], float]) -> None:
         self._config = config
-        self._tenants = tenants
+        self._pattern = pattern
         self._clock = clock
         self._addresses = Addresses(config)
         grain = min(config.observe_interval, config.observe_usage_interval) / 2
@@ -78,38 +80,39 @@ class Asking:
             self.say("addresses", "the databases' addresses cannot be read: %s: %s", type(error).__name__, error)
             return Answers(failed=error)
         answers = Answers(names={target.name for target in servers})
-        await self._ask(self._schedule.due(servers), answers, tenants, end)
+        owner = owners(tenants, self._pattern)
+        await self._ask(self._schedule.due(servers), answers, owner, end)
         if template is not None:
-            own = self._own(answers, tenants)
+            own = self._own(answers, tenants, owner)
             targets = [address(template, tenant) for tenant in own if awake(tenant)]
             answers.asleep = {tenant.project_id for tenant in own if not awake(tenant)}
             answers.names |= {target.name for target in targets}
-            await self._ask(self._schedule.due(targets), answers, tenants, end)
+            await self._ask(self._schedule.due(targets), answers, owner, end)
         return answers
 
-    def _own(self, answers: Answers, tenants: Mapping[str, Tenant]) -> list[Tenant]:
+    def _own(self, answers: Answers, tenants: Mapping[str, Tenant], owner: Owner) -> list[Tenant]:
         """Return the tenants that are on no shared server, as far as is known."""
         shared: set[str] = set()
         for name in answers.names:
             shared |= self._located.get(name, set())
         for asked in answers.asked:
-            shared |= self._found(asked, tenants).keys()
+            shared |= _found(asked, tenants, owner).keys()
         return [tenant for project, tenant in tenants.items() if project not in shared]
 
-    async def _ask(self, targets: list[Target], answers: Answers, tenants: Mapping[str, Tenant], end: float) -> None:
+    async def _ask(self, targets: list[Target], answers: Answers, owner: Owner, end: float) -> None:
         async def one(target: Target) -> Asked:
-            return await self._ask_one(target, tenants)
+            return await self._ask_one(target, owner)
 
         deadline = end - self._clock()
         done, late = await ask_all(targets, one, concurrency=self._config.observe_concurrency, deadline=deadline)
         answers.asked += done
         answers.late += late
 
-    async def _ask_one(self, target: Target, tenants: Mapping[str, Tenant]) -> Asked:
+    async def _ask_one(self, target: Target, owner: Owner) -> Asked:
         at = self._clock()
 
         def relevant(database: str) -> bool:
-            return target.project is not None or self._tenants.project_of(database) in tenants
+            return target.project is not None or owner(database) is not None
 
         try:
             answer = await ask(target.dsn, self._expensive.want(target, relevant), self._config.observe_timeout)
@@ -130,7 +133,7 @@ class Asking:
 
     def sort(self, answers: Answers, tenants: Mapping[str, Tenant]) -> Sorted:
         """Find each project's reading, and take note of who answered and who did not."""
-        result = Sorted()
+        result, owner = Sorted(), owners(tenants, self._pattern)
         for asked in answers.asked:
             self._schedule.done(asked)
             self._expensive.done(asked)
@@ -138,7 +141,7 @@ class Asking:
             if asked.answer is None:
                 result.silent |= were_there
                 continue
-            found = self._found(asked, tenants)
+            found = _found(asked, tenants, owner)
             result.lost |= were_there - found.keys()
             new = {project: reading for project, reading in found.items() if project not in result.readings}
             result.readings |= new
@@ -152,18 +155,19 @@ class Asking:
         result.silent -= result.readings.keys()
         return result
 
-    def _found(self, asked: Asked, tenants: Mapping[str, Tenant]) -> dict[str, Reading]:
-        """Return the readings of a server's answer that belong to projects.
 
-        At a project's own address it is the database that the directory names, or the one that was connected to.
-        """
-        readings = asked.answer.readings if asked.answer is not None else []
-        project = asked.target.project
-        if project is None:
-            owned = ((self._tenants.project_of(reading.database), reading) for reading in readings)
-            return {owner: reading for owner, reading in owned if owner is not None and owner in tenants}
-        if project not in tenants:
-            return {}
-        name = database_of(tenants[project])
-        named = [one for one in readings if one.database == name] or [one for one in readings if one.here]
-        return {project: named[0]} if named else {}
+def _found(asked: Asked, tenants: Mapping[str, Tenant], owner: Owner) -> dict[str, Reading]:
+    """Return the readings of a server's answer that belong to projects.
+
+    At a project's own address it is the database that the directory names, or the one that was connected to.
+    """
+    readings = asked.answer.readings if asked.answer is not None else []
+    project = asked.target.project
+    if project is None:
+        owned = ((owner(reading.database), reading) for reading in readings)
+        return {project_id: reading for project_id, reading in owned if project_id is not None}
+    if project not in tenants:
+        return {}
+    name = database_of(tenants[project])
+    named = [one for one in readings if one.database == name] or [one for one in readings if one.here]
+    return {project: named[0]} if named else {}

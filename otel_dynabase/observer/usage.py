@@ -6,6 +6,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_dynabase.catalog.attributes import OTHER_PROJECT
 from otel_dynabase.catalog.events import CEILING_HIT
 from otel_dynabase.catalog.metrics import (
     ACTIVE_HOURS,
@@ -28,6 +29,7 @@ from otel_dynabase.observer.reading import since, tried_in_vain
 from otel_dynabase.observer.watched import Watched
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterator, Mapping
 
     from otel_dynabase.directory import Tenant
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
     from otel_dynabase.observer.part import Observation
     from otel_dynabase.observer.reading import Reading, Usage
     from otel_dynabase.observer.settings import ObserverConfig
-    from otel_dynabase.probes.tenants import Tenants
-    from otel_dynabase.store import Store
+    from otel_dynabase.store import Budget, Store
 
 IDLE, ACTIVE, DRAINING = 0, 1, 2
 MISSED: Final = 4
@@ -54,20 +55,21 @@ class UsagePart:
         self,
         store: Store,
         events: EventLog,
-        tenants: Tenants,
         config: ObserverConfig,
-        limits: Limits,
         *,
+        limits: Limits,
+        budget: Budget,
+        pattern: re.Pattern[str] | None = None,
         quiet: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._events = events
-        self._tenants = tenants
         self._config = config
         self._limits = limits
+        self._budget = budget
         self._quiet = quiet
-        self._asking = Asking(config, tenants, clock)
+        self._asking = Asking(config, pattern, clock)
         self._blind = max(SHORTEST_BLIND, MISSED * config.observe_usage_interval)
         self._watched: dict[str, Watched] = {}
         self._unreadable: dict[str, int] = {}
@@ -84,26 +86,27 @@ class UsagePart:
         self._watched = {project: self._watched[project] for project in tenants if project in self._watched}
         for project, tenant in tenants.items():
             if project in found.readings:
-                watched = self._watch(project)
+                watched = self._watch(tenant)
                 answer = found.answers[project]
                 watched.unreadable = (watched.unreadable - answer.asked - {"database"}) | answer.unreadable.keys()
                 self._take(watched, tenant, found.readings[project], now)
             elif project in gathered.asleep:
-                self._rest(self._watch(project), now)
+                self._rest(self._watch(tenant), now)
             elif project in self._watched:
-                self._miss(self._watch(project), now, silent=project in found.silent, lost=project in found.lost)
-        self._count_unreadable(tenants)
+                self._miss(self._watch(tenant), now, silent=project in found.silent, lost=project in found.lost)
+        self._count_unreadable(tenants if gathered.names else {})
 
     def _count_failures(self, gathered: Answers) -> None:
         reasons = [asked.failure for asked in gathered.asked if asked.answer is None]
         for reason in (*reasons, *["late"] * gathered.late, *["settings"] * (gathered.failed is not None)):
             self._store.sum(SELF_ASKED_IN_VAIN, (reason,)).add()
 
-    def _watch(self, project: str) -> Watched:
-        watched = self._watched.get(project)
+    def _watch(self, tenant: Tenant) -> Watched:
+        watched = self._watched.get(tenant.project_id)
         if watched is None:
-            watched = self._watched[project] = Watched(self._config.observe_quiet_gap)
-        watched.labels = self._tenants.of(project).labels
+            watched = self._watched[tenant.project_id] = Watched(self._config.observe_quiet_gap)
+        named = watched.named = self._budget.admit(tenant.project_id)
+        watched.labels = (tenant.project_id if named else OTHER_PROJECT, tenant.tier, tenant.plan)
         return watched
 
     def _count_unreadable(self, tenants: Mapping[str, Tenant]) -> None:
@@ -245,3 +248,5 @@ class UsagePart:
         for project, dumped in state.items():
             self._watched[project] = watched = Watched(self._config.observe_quiet_gap)
             watched.load(dumped)
+            if watched.named:
+                self._budget.admit(project)

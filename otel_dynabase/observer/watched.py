@@ -17,7 +17,7 @@ class Watched:
 
     __slots__ = (
         *("ceilings", "counters", "day", "gauges", "hours"),
-        *("labels", "minutes", "period", "seen", "unreadable"),
+        *("labels", "minutes", "named", "period", "seen", "unreadable"),
     )
 
     def __init__(self, gap: float) -> None:
@@ -33,6 +33,8 @@ class Watched:
         self.gauges: dict[tuple[Metric, str | None], float] = {}
         """What is known now, by metric and the label beyond the tenant's own."""
         self.labels: tuple[str, str, str] = ("", "", "")
+        self.named = False
+        """Whether it has series of its own."""
         self.unreadable: frozenset[str] = frozenset()
 
     def window(self, now: float, blind: float) -> float | None:
@@ -56,6 +58,7 @@ class Watched:
         return {
             "counters": None if self.counters is None else list(self.counters),
             "seen": self.seen,
+            "named": self.named,
             "hours": self.hours.dump(),
             "minutes": self.minutes.dump(),
             "period": self.period.dump(),
@@ -66,7 +69,7 @@ class Watched:
     def load(self, state: dict[str, Any]) -> None:
         """Take up what `dump` returned."""
         self.counters = None if state["counters"] is None else Counters(*state["counters"])
-        self.seen = state["seen"]
+        self.seen, self.named = state["seen"], state["named"]
         self.hours.load(state["hours"])
         self.minutes.load(state["minutes"])
         self.period.load(state["period"])

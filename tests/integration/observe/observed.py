@@ -9,7 +9,6 @@ from otel_dynabase.events import EventLog
 from otel_dynabase.observer.ceilings import load_limits
 from otel_dynabase.observer.settings import ObserverConfig
 from otel_dynabase.observer.usage import UsagePart
-from otel_dynabase.probes.tenants import Tenants
 from otel_dynabase.store import Budget, Store
 
 NOON = 1_800_014_400.0
@@ -30,12 +29,14 @@ class Observed:
         self.config = ObserverConfig.load({}, observe_usage_interval=1, observe_interval=2, **settings)
         self.monotonic = 0.0
         self.now = NOON
-        self.tenants = Tenants(self.store, self.directory, Budget(1000, self.store.sum(SELF_FOLDED)))
         self.part = self._part()
 
     def _part(self):
         limits = load_limits(self.config.observe_limits)
-        return UsagePart(self.store, self.events, self.tenants, self.config, limits, clock=lambda: self.monotonic)
+        budget = Budget(1000, self.store.sum(SELF_FOLDED))
+        return UsagePart(
+            self.store, self.events, self.config, limits=limits, budget=budget, clock=lambda: self.monotonic
+        )
 
     def restart(self):
         """Go on in another process, from what was dumped."""
@@ -49,7 +50,6 @@ class Observed:
     def tier(self, project, tier):
         next(row for row in self.rows if row["project_id"] == project)["tier"] = tier
         assert self.directory.refresh()
-        self.tenants.refresh()
 
     async def round(self, later=30.0):
         """Let time pass and run a round."""

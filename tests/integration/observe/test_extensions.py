@@ -23,9 +23,8 @@ def server(tmp_path_factory):
         directory = tmp_path_factory.mktemp("system-postgres")
         preload = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.max": 100}
         with stack.Postgres(directory, **preload) as server:
-            server.execute(
-                'CREATE SCHEMA "Odd"; CREATE EXTENSION pg_stat_statements SCHEMA "Odd"; GRANT USAGE ON SCHEMA "Odd" TO PUBLIC'
-            )
+            server.execute('CREATE SCHEMA "Odd"; CREATE EXTENSION pg_stat_statements SCHEMA "Odd"')
+            server.execute('GRANT USAGE ON SCHEMA "Odd" TO PUBLIC')
             server.execute("CREATE EXTENSION pg_buffercache")
             server.execute("CREATE ROLE watcher LOGIN PASSWORD 'watcher' IN ROLE pg_monitor")
             server.execute("CREATE ROLE reader LOGIN PASSWORD 'reader' IN ROLE pg_read_all_stats")
