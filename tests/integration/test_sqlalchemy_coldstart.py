@@ -86,7 +86,7 @@ def sleeper(tmp_path_factory):
 
 
 def test_a_server_that_falls_asleep_under_an_open_pool_and_wakes_up(sleeper, telemetry):
-    """The ping fails, the reconnect is refused; what refuses and then serves is one start, and one error of each try."""
+    """The ping fails, the reconnect is refused: one error each try, and one start when it is served."""
     engine = sqlalchemy.create_engine(
         sleeper.dsn().replace("postgresql:", "postgresql+psycopg:"), pool_size=1, max_overflow=0, pool_pre_ping=True
     )
