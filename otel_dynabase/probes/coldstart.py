@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from otel_dynabase.catalog.attributes import UNKNOWN
 from otel_dynabase.catalog.events import COLD_START
 from otel_dynabase.events import mark_span
-from otel_dynabase.probes.failures import server_absent
 from otel_dynabase.probes.starts import View, joined, milliseconds
 
 if TYPE_CHECKING:
@@ -71,10 +70,8 @@ class ColdStarts:
         self.awaiting: dict[str, _Started] = {}
         """Started tenants whose first statement has not run yet; empty nearly always, which is cheap to ask."""
 
-    def failed(self, series: TenantSeries, error: BaseException, began: float) -> None:
-        """Take note of a try at `began` that failed: if nobody was there, this may become a start."""
-        if not server_absent(error):
-            return
+    def absent(self, series: TenantSeries, began: float) -> None:
+        """Take note of a try at `began` that found nobody there: this may become a start."""
         project, now = series.tenant.project_id, self._clock()
         with self._lock:
             waking = self._waking.get(project)

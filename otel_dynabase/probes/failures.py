@@ -6,6 +6,8 @@ import asyncio
 import errno
 import os
 import re
+from dataclasses import dataclass
+from typing import Self
 
 SQLSTATE_CLASSES = {
     "01": "warning",
@@ -134,6 +136,20 @@ def server_absent(error: BaseException) -> bool:
     if error.errno is None:
         return any(f"[Errno {number}]" in str(error) for number in ABSENT_ERRNOS)
     return error.errno in ABSENT_ERRNOS
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is kept of an error: not the error, which holds on to the frames that it went through."""
+
+    kind: str
+    state: str | None
+    absent: bool
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Read an error."""
+        return cls(error_type(error), sqlstate(error), server_absent(error))
 
 
 def statement_timeout(error: BaseException) -> bool:

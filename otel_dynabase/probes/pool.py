@@ -22,7 +22,7 @@ from otel_dynabase.catalog.metrics import (
     QUEUE_DEPTH,
 )
 from otel_dynabase.directory import NOBODY
-from otel_dynabase.probes.failures import AUTHENTICATION, TOO_MANY_CONNECTIONS, error_type, sqlstate
+from otel_dynabase.probes.failures import AUTHENTICATION, TOO_MANY_CONNECTIONS, Failure, error_type
 from otel_dynabase.spans import current_span, in_context, name_tenant
 
 if TYPE_CHECKING:
@@ -105,9 +105,10 @@ class Wait:
         """Account for what the pool's workers met with while this waited, and that the application saw nothing of."""
         failure = self.failure
         if failure is not None:
-            if sqlstate(failure) == TOO_MANY_CONNECTIONS and not self.queued:
+            if failure.state == TOO_MANY_CONNECTIONS and not self.queued:
                 self._limit(now - self.began, len(self.probe.queue), "max_concurrent", "queued")
-            self.probe.pools.cold_starts.failed(self.series, failure, self.began)
+            if failure.absent:
+                self.probe.pools.cold_starts.absent(self.series, self.began)
 
     def failed(self, error: BaseException, *, expired: bool | None = None, refused: bool = False) -> None:
         """Account for an acquire that ended without a connection.
@@ -192,15 +193,15 @@ class Connecting:
     def failed(self, error: BaseException) -> None:
         """Account for a connection that could not be made; a caller's own cancellation is nobody's failure."""
         try:
-            kind = error_type(error)
-            if kind == "cancelled":
+            failure = Failure.of(error)
+            if failure.kind == "cancelled":
                 return
             if self._wait is not None:
                 if self._wait.connect_failed:  # accounted for by a pool beneath, which this one connects through
                     return
                 self._wait.connect_failed = True
             pool_name = self._probe.name if self._probe is not None else None
-            self._pools.connect_failed(self._series, error, self._began, pool_name)
+            self._pools.connect_failed(self._series, failure, self._began, pool_name)
         except Exception:
             faults.ignore("measuring a failed connect")
 
@@ -233,10 +234,11 @@ class Supplying:
     def failed(self, error: BaseException) -> None:
         """Note why there is no connection; being stopped is no reason."""
         try:
-            if error_type(error) != "cancelled":
-                self._probe.failure = error
+            failure = Failure.of(error)
+            if failure.kind != "cancelled":
+                self._probe.failure = failure
                 for wait in list(self._probe.waits):
-                    wait.failure = error
+                    wait.failure = failure
         except Exception:
             faults.ignore("noting a pool's failed connect")
 
@@ -275,7 +277,7 @@ class PoolProbe:
         """Those that found no place and wait for their turn."""
         self.held: dict[object, tuple[TenantSeries, float]] = {}
         """Connections that are out: for whom, and since when."""
-        self.failure: BaseException | None = None
+        self.failure: Failure | None = None
         """Why the pool's own workers cannot connect, since they last could."""
         self.statements: dict[str, StatementSeries] = {}
         """Where statements go, by their text, while the pool is one tenant's: one look instead of four."""
@@ -371,16 +373,16 @@ class Pools:
         return None if owner is None else owner.own_series()
 
     def connect_failed(
-        self, series: TenantSeries, error: BaseException, began: float, pool_name: str | None = None
+        self, series: TenantSeries, failure: Failure, began: float, pool_name: str | None = None
     ) -> None:
         """Account for somebody's connection that could not be made."""
-        series.count(ERRORS, error_type(error))
-        state = sqlstate(error)
-        if state == TOO_MANY_CONNECTIONS:
+        series.count(ERRORS, failure.kind)
+        if failure.state == TOO_MANY_CONNECTIONS:
             self.limits.hit(series, "max_concurrent", "rejected", reason="tier_limit_exceeded", pool_name=pool_name)
-        elif state in AUTHENTICATION:
+        elif failure.state in AUTHENTICATION:
             self.limits.refused(series, "auth_failure")
-        self.cold_starts.failed(series, error, began)
+        if failure.absent:
+            self.cold_starts.absent(series, began)
 
     def opened(self, probe: PoolProbe) -> None:
         """Show a pool's state from now on."""

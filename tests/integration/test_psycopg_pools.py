@@ -3,13 +3,14 @@
 import asyncio
 import contextvars
 import gc
+import logging
 import os
 import random
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psycopg
 import psycopg_pool
@@ -191,6 +192,27 @@ def test_a_pool_from_before(pg, instrument):
         telemetry.uninstrument()
         assert not [name for thing in (pool, connection) for name in vars(thing) if "dynabase" in name]
         use(pool)
+
+
+def test_a_pool_that_is_dropped_is_gone_at_once(pg, telemetry, caplog):
+    """Nothing of ours keeps a pool, nor what its workers stumbled over; without the garbage collector's help."""
+    caplog.set_level(logging.CRITICAL, logger="psycopg.pool")  # a log record keeps the error, its frames and the pool
+    pool = ConnectionPool(pg.dsn, min_size=0, max_size=1, open=False, kwargs={"password": "guess"})
+    with pool, suppress(psycopg_pool.PoolTimeout):
+        use(pool, timeout=0.2)
+    assert measured(telemetry) == {
+        "timeouts": 1,
+        "errors": {"invalid_authorization_specification": 1},
+        "rejections": {"auth_failure": 1},
+    }
+    gc.collect()
+    gone = weakref.ref(pool), weakref.ref(vars(pool)["_otel_dynabase_probe"])
+    gc.disable()
+    try:
+        del pool
+        assert [reference() for reference in gone] == [None, None]
+    finally:
+        gc.enable()
 
 
 # --- giving back ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from otel_dynabase.catalog.metrics import COLD_START_DURATION, COLD_STARTS, FIRS
 from otel_dynabase.directory import Directory
 from otel_dynabase.events import EventLog
 from otel_dynabase.probes.coldstart import FIRST_QUERY_WITHIN, OUTAGE, PATIENCE, REMEMBERED, ColdStarts
+from otel_dynabase.probes.failures import server_absent
 from otel_dynabase.probes.starts import JOINED, Starts, View
 from otel_dynabase.probes.tenants import Tenants
 from otel_dynabase.store import Budget, Store
@@ -27,7 +28,8 @@ class World:
 
     def fails(self, project="proj_HOT", error=None):
         began, self.now = self.now, self.now + 0.5
-        self.starts.failed(self.tenants.of(project), error or ConnectionRefusedError(111, "x"), began)
+        if server_absent(error or ConnectionRefusedError(111, "x")):
+            self.starts.absent(self.tenants.of(project), began)
 
     def connects(self, project="proj_HOT"):
         began, self.now = self.now, self.now + 0.5

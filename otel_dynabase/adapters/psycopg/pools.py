@@ -21,7 +21,7 @@ from otel_dynabase.probes.pool import Connecting, PoolProbe, Supplying, Wait, cu
 from otel_dynabase.tenant import is_internal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_dynabase.probes import Probes
     from otel_dynabase.probes.pool import Observation, Pools
@@ -61,13 +61,9 @@ class StockProbe(PoolProbe):
             database=database,
             min_size=0,
             max_size=None,
-            idle=self._in_stock,
+            idle=_stock_of(self._pool),
             project=pool.__dict__.get(PROJECT),
         )
-
-    def _in_stock(self) -> int:
-        pool = self._pool()
-        return 0 if pool is None else len(pool._pool)
 
     def observe(self) -> Iterator[Observation]:
         """Read the pool's state, and its sizes as they are now."""
@@ -87,6 +83,16 @@ class StockProbe(PoolProbe):
         if self.database is None:
             self.database = database_of(connection)
             self.stale()
+
+
+def _stock_of(reference: weakref.ref[Any]) -> Callable[[], int]:
+    """Make a function that counts the connections waiting in a pool, if it still exists."""
+
+    def stock() -> int:
+        pool = reference()
+        return 0 if pool is None else len(pool._pool)
+
+    return stock
 
 
 class PoolRecords:
