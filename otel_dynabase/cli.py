@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.config import LOCATION, SETTINGS, Config, Dsn, Setting
+from otel_dynabase.directory import UnusableError
 from otel_dynabase.observer import sdk
 from otel_dynabase.observer.progress import Progress, speak
 from otel_dynabase.observer.run import UNUSABLE, Observer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otel_dynabase")
 
-SHARED: Final = ("directory", "directory_dsn_file", "directory_query", "event_queue", "shutdown_timeout")
+SHARED: Final = ("directory", "directory_dsn_file", "directory_query", "max_tenants", "event_queue", "shutdown_timeout")
 """The settings of `config.SETTINGS` that the observer heeds."""
 OBSERVE: Final = """\
 Watch the tenant directory and PostgreSQL's statistics, and export what they say as metrics and events, once for the
@@ -111,9 +112,7 @@ def _observe(given: argparse.Namespace) -> int:
     known = {setting.name for setting in OBSERVER_SETTINGS}
     settings = ObserverConfig.load(None, **{name: value for name, value in named.items() if name in known})
     if config.directory is None and config.directory_dsn_file is None:
-        return _unusable(
-            "There is no tenant directory: set OTEL_DYNABASE_DIRECTORY, or see --help."
-        )
+        return _unusable("There is no tenant directory: set OTEL_DYNABASE_DIRECTORY, or see --help.")
     if sdk.is_configured():
         return _unusable("Run it without opentelemetry-instrument: it configures OpenTelemetry itself.")
     if not config.enabled or sdk.is_disabled():
@@ -123,12 +122,11 @@ def _observe(given: argparse.Namespace) -> int:
         state = state_of(config, settings, os.environ)
     except NoStateError as error:
         return _unusable(f"OTEL_DYNABASE_OBSERVE_STATE: {error}.")
-    progress = Progress(as_json=given.json)
-    return asyncio.run(_run(config, settings, state, once=given.once, told=progress.told))
-
-
-async def _run(*arguments: Any, **options: Any) -> int:
-    return await Observer(*arguments, **options).run()
+    try:
+        observer = Observer(config, settings, state, once=given.once, told=Progress(as_json=given.json).told)
+    except (OSError, UnusableError) as error:
+        return _unusable(f"OTEL_DYNABASE_OBSERVE_LIMITS={settings.observe_limits}: {error}.")
+    return asyncio.run(observer.run())
 
 
 def _unusable(why: str) -> int:

@@ -63,7 +63,7 @@ class Census:
 
     def load(self, state: Any) -> None:
         """Go on with the tenants that `dump` returned."""
-        self.tenants = {fields[0]: Tenant(*fields) for fields in state}
+        self.tenants = {project_id: Tenant(project_id, *rest) for project_id, *rest in state}
 
 
 def _fields(tenant: Tenant) -> tuple[str, str | None, str, str, str | None]:

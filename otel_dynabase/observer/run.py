@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.directory import Directory, source_of
 from otel_dynabase.observer import sdk
+from otel_dynabase.observer.ceilings import load_limits
 from otel_dynabase.observer.facts import Noticing
 from otel_dynabase.observer.health import Health, serve
 from otel_dynabase.observer.parts import parts_of
@@ -39,7 +40,10 @@ OK, INCOMPLETE, UNUSABLE, NOT_ACTIVE, START_AGAIN = 0, 1, 2, 3, 75
 
 
 class Observer:
-    """One `otel-dynabase observe`."""
+    """One `otel-dynabase observe`.
+
+    Raises OSError or UnusableError for a file with limits that cannot be read.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Observer:
     ) -> None:
         self._config = config
         self._settings = settings
+        self._limits = load_limits(settings.observe_limits)
         self._state = state
         self._once = once
         self._told = told
@@ -160,7 +165,14 @@ class Observer:
 
     def _parts(self, store: Store, events: EventLog) -> list[Part]:
         noticing = self._noticing
-        return parts_of(self._config, self._settings, store, events, lambda: noticing.facts if noticing else {})
+        return parts_of(
+            store,
+            events,
+            config=self._config,
+            settings=self._settings,
+            limits=self._limits,
+            facts=(lambda: noticing.facts) if noticing is not None else dict,
+        )
 
     def _put_on_bench(self, error: UndoneError) -> None:
         rounds = self._bench.put(error.part)
