@@ -247,7 +247,7 @@ class EventLog:
         self._wake()
 
     def hold(self) -> None:
-        """Keep what is emitted from now on to ourselves, until `release`: it is not saved yet."""
+        """Keep to ourselves what has not been sent at all, until `release`: it is not saved yet."""
         with self._lock:
             self._held = True
 

@@ -1,7 +1,10 @@
 """The ledger: an event is in exactly one place until somebody has acknowledged it, and no loss is silent."""
 
+import json
+import math
 import sys
 import threading
+import time
 import uuid
 from types import SimpleNamespace
 
@@ -22,7 +25,7 @@ TENANT = Tenant("proj_1", "org_1", "pro", "HOT")
 class World:
     """An event log over the real SDK, whose exporter is asked through our watch, as an OTLP exporter is."""
 
-    def __init__(self, *, capacity=100, watched=True, provider=True):
+    def __init__(self, *, capacity=100, watched=True, provider=True, burst=math.inf):
         self.now = 1000.0
         self.store = Store()
         self.arrived = InMemoryLogRecordExporter()
@@ -33,6 +36,7 @@ class World:
             self.store,
             provider=self.provider,
             capacity=capacity,
+            burst=burst,
             wake=lambda: self.wakes.append(1),
             clock=lambda: self.now,
         )
@@ -423,3 +427,75 @@ def test_a_ledger_that_fails_does_not_touch_the_export(world, lenient, monkeypat
     result = object()
     assert watch_export(world.log)(lambda exporter, batch: result)(None, []) is result
     assert set(lenient) == {"reading an export", "accounting for an export"}
+
+
+# --- holding back, and going on in another process --------------------------------------------------------------------
+
+
+def test_what_is_held_is_not_sent_and_what_was_on_its_way_still_is(world):
+    world.accepting = False
+    world.emit()
+    world.log.flush()
+    world.accepting = True
+    world.log.hold()
+    world.emit(2)
+    world.later(PAUSES[0])
+    assert len(world.ids()) == 1
+    woken = len(world.wakes)
+    world.log.release()
+    assert len(world.wakes) == woken + 1
+    world.log.flush()
+    assert len(world.ids()) == 3
+
+
+def test_another_process_sends_what_had_not_arrived_under_the_same_ids_and_numbers(world):
+    world.accepting = False
+    world.emit(2)
+    world.log.flush()
+    world.log.hold()
+    world.emit()
+    saved = json.loads(json.dumps(world.log.dump()))
+
+    other = World()
+    other.log.load(saved)
+    assert (other.log.backlog, other.log.sequence) == (3, 3)
+    other.emit()
+    other.log.flush()
+    sent = [readable.log_record for readable in other.arrived.get_finished_logs()]
+    ids = [waiting[1]["event_id"] for waiting in saved["waiting"]]
+    assert other.ids()[:3] == ids
+    assert [record.attributes["event_seq"] for record in sent] == [1, 2, 3, 4]
+    assert [record.timestamp for record in sent[:3]] == [waiting[2] for waiting in saved["waiting"]]
+    assert {record.severity_number.name for record in sent} == {"INFO"}
+    assert other.log.backlog == 0
+
+
+def test_no_more_are_with_the_sdk_at_a_time_than_its_queue_holds():
+    """Here nobody answers at first, as while an export is under way."""
+    world = World(capacity=1000, watched=False, burst=10)
+    world.log.exporting()
+    world.emit(25)
+    for _ in range(3):
+        world.log.flush()
+        assert len(world.ids()) == 10
+    world.log.exported(world.ids()[:4], accepted=True)
+    world.log.flush()
+    assert len(world.ids()) == 14
+    assert world.log.room == 1000 - 21
+
+
+def test_with_a_burst_everything_arrives_all_the_same():
+    world = World(capacity=1000, burst=10)
+    world.emit(25)
+    for _ in range(3):
+        world.log.flush()
+    assert (len(set(world.ids())), world.log.backlog) == (25, 0)
+
+
+def test_draining_leaves_what_remains_to_whoever_saves_it(world):
+    world.accepting = False
+    world.emit(2)
+    world.log._clock = time.monotonic
+    assert world.log.drain(0.01) == 2
+    assert len(world.log.dump()["waiting"]) == 2
+    assert "dropped" not in world.counts()

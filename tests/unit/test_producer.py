@@ -528,3 +528,43 @@ def test_a_forked_worker_reports_as_an_instance_of_its_own(provider_of):
     assert [resource.resource.attributes for resource in reader.get_metrics_data().resource_metrics] == [
         {"service.instance.id": "child"}
     ]
+
+
+# --- pausing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_waits_for_what_is_not_whole_yet():
+    world, reader, read = World().fill(), InMemoryMetricReader(), []
+    with world.producer.paused():
+        reading = threading.Thread(target=lambda: read.append(world.producer.produce(reader, {})))
+        reading.start()
+        world.store.sum(LIMIT_HITS, HIT).add(2)
+        reading.join(0.05)
+        assert reading.is_alive()
+    reading.join()
+    (hits,) = [metric for metric in read[0].metrics if metric.name == LIMIT_HITS.name]
+    assert [point.value for point in hits.data.data_points] == [5]
+
+
+def test_a_muted_producer_shows_nothing():
+    world = World().fill()
+    world.producer.mute()
+    assert not world.producer.produce(InMemoryMetricReader(), {}).metrics
+
+
+def test_a_delta_reader_sees_a_series_that_retired_and_began_again():
+    world, reader = World().fill(), InMemoryMetricReader()
+
+    def delta():
+        scope = world.producer.produce(reader, ALL_DELTA)
+        return {
+            metric.name: [point.value for point in metric.data.data_points]
+            for metric in scope.metrics
+            if metric.name == LIMIT_HITS.name
+        }
+
+    assert delta() == {LIMIT_HITS.name: [3]}
+    assert world.store.retire(lambda metric, _: metric is LIMIT_HITS, 0, 0) == 1
+    assert delta() == {}
+    world.store.sum(LIMIT_HITS, HIT).add()
+    assert delta() == {LIMIT_HITS.name: [1]}

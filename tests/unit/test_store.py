@@ -1,5 +1,6 @@
 """The store: exact totals, whatever threads do, and a child that starts from zero."""
 
+import json
 import os
 import threading
 import time
@@ -275,3 +276,76 @@ def test_series_bound_before_a_fork_stay_bound():
     cell.record(0.1)
     ((_, _, point),) = store.series()
     assert sum(point.counts) == 1
+
+
+# --- going on from what was saved -------------------------------------------------------------------------------------
+
+
+def filled():
+    store = Store()
+    store.sum(LIMIT_HITS, ("a", "HOT", "pro", "max_pool_size", "queued")).add(2.5)
+    store.distribution(OPERATION_DURATION, ("a", "HOT", "pro", "SELECT", None)).record(0.02)
+    store.sum(SELF_FOLDED).add()
+    return store
+
+
+def readings(store):
+    return {(metric, key): point for metric, key, point in store.series() if metric is not SELF_FOLDED}
+
+
+def test_a_store_goes_on_where_another_was_with_the_same_beginnings():
+    store, saved = Store(), filled()
+    assert store.load(json.loads(json.dumps(saved.dump()))) == 0
+    assert readings(store) == readings(saved)
+    assert store.sum(SELF_FOLDED).point().value == 0, "figures of the process itself are the process's"
+    store.sum(LIMIT_HITS, ("a", "HOT", "pro", "max_pool_size", "queued")).add()
+    store.distribution(OPERATION_DURATION, ("a", "HOT", "pro", "SELECT", None)).record(0.02)
+    totals = [point.value if hasattr(point, "value") else sum(point.counts) for point in readings(store).values()]
+    assert totals == [3.5, 2]
+
+
+@pytest.mark.parametrize(
+    "dumped",
+    [
+        {"no.such.metric": [[["a"], 1, 2]]},
+        {LIMIT_HITS.name: [[["a"], 1, 2]]},
+        {LIMIT_HITS.name: [[["a", "HOT", "pro", "max_pool_size", "queued"], 1, [1], 2]]},
+        {OPERATION_DURATION.name: [[["a", "HOT", "pro", "SELECT", None], 1, [1, 2], 2]]},
+        {OPERATION_DURATION.name: [[[]]]},
+    ],
+)
+def test_series_of_an_earlier_catalogue_are_counted_and_left_out(dumped):
+    store = Store()
+    assert store.load(dumped) == 1
+    assert len(store) == 0
+
+
+# --- retiring ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_outdated_series_is_forgotten_when_it_has_not_changed_for_a_while():
+    store, key = filled(), ("a", "HOT", "pro", "max_pool_size", "queued")
+
+    def retire(now):
+        return store.retire(lambda metric, _key: metric is LIMIT_HITS, now, 100)
+
+    assert retire(0) == 0
+    store.sum(LIMIT_HITS, key).add()
+    assert (retire(90), retire(189)) == (0, 0)
+    assert retire(190) == 1
+    assert {metric for metric, _, _ in store.series()} == {OPERATION_DURATION, SELF_FOLDED}
+    assert store.sum(LIMIT_HITS, key).point().value == 0
+
+
+def test_a_series_that_is_wanted_again_stays():
+    store, outdated = filled(), [True]
+
+    def retire(now):
+        return store.retire(lambda metric, _key: outdated[0] and metric is OPERATION_DURATION, now, 100)
+
+    retire(0)
+    outdated[0] = False
+    retire(50)
+    outdated[0] = True
+    assert (retire(120), retire(219)) == (0, 0)
+    assert retire(220) == 1
