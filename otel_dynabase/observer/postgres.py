@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.directory.source import UnusableError
+from otel_dynabase.observer import host
 from otel_dynabase.observer.reading import Counters, Reading
 from otel_dynabase.probes.failures import AUTHENTICATION, TOO_MANY_CONNECTIONS, server_absent, sqlstate
 
@@ -27,6 +28,7 @@ DATABASES: Final = f"""
 SELECT d.datname::text AS database, d.oid::int8 AS oid, d.datname = current_database() AS here,
        d.datallowconn AND d.datconnlimit <> 0 AS accepting,
        extract(epoch FROM clock_timestamp())::float8 AS at,
+       concat_ws(' ', host(inet_server_addr()), inet_server_port(), pg_is_in_recovery()) AS server,
        extract(epoch FROM pg_postmaster_start_time())::float8 AS started,
        coalesce(extract(epoch FROM s.stats_reset), 0)::float8 AS reset,
        coalesce(extract(epoch FROM greatest(s.stats_reset, b.stats_reset)), 0)::float8 AS began,
@@ -34,6 +36,7 @@ SELECT d.datname::text AS database, d.oid::int8 AS oid, d.datname = current_data
        s.blks_read * current_setting('block_size')::int8 AS read, s.temp_bytes AS temporary,
        current_setting('track_activities')::bool AS timed, pg_has_role('pg_read_all_stats', 'USAGE') AS privileged,
        coalesce(a.clients, 0) AS clients, coalesce(a.running, 0) AS running, coalesce(a.busy, false) AS busy,
+       coalesce(a.pids, '') AS pids, pg_backend_pid() AS own_pid, inet_client_port() AS own_port,
        coalesce(a.in_flight, 0)::float8 AS in_flight, coalesce(a.last_query, 0)::float8 AS last_query,
        (SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
          WHERE e.extname = 'pg_stat_statements') AS statements,
@@ -43,7 +46,7 @@ SELECT d.datname::text AS database, d.oid::int8 AS oid, d.datname = current_data
   JOIN pg_stat_database s ON s.datid = d.oid
  CROSS JOIN (SELECT stats_reset FROM pg_stat_bgwriter) b
   LEFT JOIN (
-        SELECT datid, count(*) AS clients, bool_or(xact_start IS NOT NULL) AS busy,
+        SELECT datid, count(*) AS clients, string_agg(pid::text, ' ') AS pids, bool_or(xact_start IS NOT NULL) AS busy,
                count(*) FILTER (WHERE state IN ('active', 'fastpath function call')) AS running,
                sum(extract(epoch FROM clock_timestamp() - state_change))
                    FILTER (WHERE state IN ('active', 'fastpath function call')) AS in_flight,
@@ -165,9 +168,11 @@ class _Session:
             self._unreadable["connections"] = "the role is no member of pg_read_all_stats"
         if not first["timed"]:
             self._unreadable["executing"] = "track_activities is off"
+        beside = host.is_here(first["own_pid"], first["own_port"])
         readings = [
             replace(
                 self._reading(row, (counted or {}).get(oid)),
+                private=host.private_memory(row["pids"].split()) if beside else None,
                 size=sizes[oid]["bytes"] if oid in sizes else None,
                 buffers=None if buffers is None else buffers[oid]["bytes"] if oid in buffers else 0,
             )
@@ -204,6 +209,7 @@ class _Session:
         counters = Counters(
             at=row["at"],
             oid=row["oid"],
+            server=row["server"],
             started=row["started"],
             reset=row["reset"],
             began=row["began"],

@@ -14,6 +14,8 @@ class Counters(NamedTuple):
 
     at: float
     oid: int
+    server: str
+    """Its address as the server itself has it, and whether it is a standby."""
     started: float
     """When the server started."""
     reset: float
@@ -66,6 +68,9 @@ class Reading:
     buffers: int | None = None
     """Bytes of the server's shared buffers with pages of this database; None as above."""
 
+    private: int | None = None
+    """Bytes that its clients' backends have allocated for themselves; None where the server is on another machine."""
+
     @property
     def draining(self) -> bool | None:
         """Say whether nobody is let in any more and somebody is still there; None where that cannot be known."""
@@ -97,13 +102,14 @@ def broken(before: Counters, after: Counters) -> str | None:
     """Say why two readings cannot be compared, or None.
 
     A server that has started since kept its statistics if it was shut down cleanly. One that started before we asked
-    the other is another one: a replica that took over, with statistics of its own.
+    the other is another one: a replica that took over, with statistics of its own. So is one that started since at
+    another address; the same server may just have moved there, which then costs what it counted since.
     """
     if after.oid != before.oid:
         return "recreated"
     if after.reset != before.reset:
         return "reset"
-    if after.started != before.started and after.started <= before.at:
+    if after.started != before.started and (after.started <= before.at or after.server != before.server):
         return "moved"
     if any((getattr(after, name) or 0) < (getattr(before, name) or 0) for name in GROWING):
         return "lost"

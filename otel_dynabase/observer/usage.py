@@ -187,6 +187,9 @@ class UsagePart:
         if usage is not None and usage.executing is not None and 0 < usage.elapsed <= self._blind:
             share = usage.executing / usage.elapsed
             gauges[CPU_USAGE, None] = 1000 * (share if usage.most_clients is None else min(share, usage.most_clients))
+        gauges.pop((MEMORY_USAGE, "work_mem"), None)
+        if reading.private is not None:
+            gauges[MEMORY_USAGE, "work_mem"] = reading.private
         if reading.buffers is not None:
             gauges[MEMORY_USAGE, "shared_buffers"] = reading.buffers
         elif "buffers" in watched.unreadable:

@@ -89,7 +89,8 @@ CPU_USAGE = Gauge(
 MEMORY_USAGE = Gauge(
     "tenant.memory.usage", "By", (*TENANT_LABELS, POOL_TYPE),
     "Memory that the tenant's database occupies; what cannot be read is absent, never 0. shared_buffers: pages in the "
-    "server's buffers (pg_buffercache).",
+    "server's buffers (pg_buffercache). work_mem: what its backends have allocated for themselves (/proc, where the "
+    "observer runs on the server's machine).",
     sources=("observer",),
 )  # fmt: skip
 IO_BYTES = Counter(

@@ -213,4 +213,4 @@ async def test_sizes_are_asked_for_rarely_and_a_few_at_a_time(pg, database, monk
         watched.append(next(one.size for one in answer.readings if one.database == database.name))
     size = int(pg.execute(f"SELECT pg_database_size('{database.name}')"))
     assert watched == [size, None, None, None, size]
-    assert observed.gauge(MEMORY_USAGE) is None  # there is no pg_buffercache here
+    assert observed.gauge(MEMORY_USAGE, "shared_buffers") is None  # there is no pg_buffercache here

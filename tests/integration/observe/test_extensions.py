@@ -110,9 +110,9 @@ async def test_pages_in_the_buffers_and_blocks_written(server):
     assert before > 0
     await run(server, 1, "CREATE TABLE filled AS SELECT n FROM generate_series(1, 100000) n")
     await observed.round()
-    assert observed.gauge(MEMORY_USAGE) == before  # looked into once a minute
+    assert observed.gauge(MEMORY_USAGE, "shared_buffers") == before  # looked into once a minute
     await observed.round()
-    assert observed.gauge(MEMORY_USAGE) > before + 1_000_000
+    assert observed.gauge(MEMORY_USAGE, "shared_buffers") > before + 1_000_000
     assert observed.total(IO_BYTES, "write") > 1_000_000
     assert observed.gauge(SELF_UNREADABLE) is None
 
@@ -121,7 +121,7 @@ async def test_without_pg_monitor_the_buffers_are_absent_and_said(server, warnin
     observed = watched(server, role="reader")
     await observed.round()
     await observed.round()
-    assert observed.gauge(MEMORY_USAGE) is None
+    assert observed.gauge(MEMORY_USAGE, "shared_buffers") is None
     assert observed.gauge(SELF_UNREADABLE, "buffers") == 1
     assert observed.gauge(ACTIVITY_STATE) == 0
     (said,) = warnings_of()
