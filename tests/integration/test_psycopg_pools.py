@@ -89,6 +89,22 @@ def test_a_line_that_is_too_long_turns_clients_away(pool_of, telemetry, kind):
     assert told == {"limit_type": "max_pool_size", "action": "rejected", "rejection_count": 1, "queue_depth": 1}
 
 
+async def test_a_line_of_tasks_that_is_too_long_turns_clients_away(pg, telemetry, eventually):
+    options = {"min_size": 0, "max_size": 1, "max_waiting": 1, "open": False}
+    async with AsyncConnectionPool(pg.dsn, **options) as pool, pool.connection():
+        waiting = asyncio.ensure_future(pool.getconn(timeout=0.3))
+        await eventually(lambda: gauges(telemetry).get("queue") == 1)
+        with pytest.raises(psycopg_pool.TooManyRequests), tenant("proj_pro"):
+            await pool.getconn()
+        with pytest.raises(psycopg_pool.PoolTimeout):
+            await waiting
+    assert measured(telemetry, project_id="proj_pro") == {
+        "errors": {"client": 1},
+        "limit hits": {("max_pool_size", "rejected"): 1},
+        "rejections": {"pool_exhausted": 1},
+    }
+
+
 def test_who_waits_for_a_connection_being_made_did_not_queue(pool_of, telemetry):
     gate = threading.Event()
     pool = pool_of(max_size=3, configure=lambda _connection: gate.wait(DEADLINE))
@@ -376,6 +392,25 @@ def test_a_client_that_waits_until_the_server_is_up_saw_one_cold_start(pool_of, 
     (event,) = telemetry.events("cold_start")
     assert event.attributes["source_tier"] == "WARM"
     assert event.attributes["startup_duration_ms"] > 500
+
+
+async def test_a_task_that_waits_until_the_server_is_up_saw_one_cold_start(server, telemetry, eventually):
+    server.stop()
+    options = {"min_size": 1, "max_size": 2, "open": False, "kwargs": {"autocommit": True}}
+    async with AsyncConnectionPool(server.dsn(), **options) as pool:
+
+        async def client():
+            async with pool.connection() as connection:
+                return await (await connection.execute("SELECT 1")).fetchall()
+
+        with tenant("proj_pro"):
+            waiting = asyncio.ensure_future(client())
+        await eventually(lambda: pool.get_stats().get("connections_errors", 0) >= 1)
+        await asyncio.to_thread(server.start)
+        assert await waiting == [(1,)]
+    found = measured(telemetry, project_id="proj_pro")
+    assert (found["cold starts"], found["first queries"]) == (1, 1)
+    assert "errors" not in measured(telemetry)
 
 
 def test_upkeep_is_never_a_cold_start(pool_of, server, telemetry):

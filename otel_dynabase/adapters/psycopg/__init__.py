@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_dynabase.adapters.patches import Patch
 from otel_dynabase.adapters.psycopg import asynchronous, blocking
-from otel_dynabase.adapters.psycopg.connections import ConnectionWrappers, adopt, marked_connections
+from otel_dynabase.adapters.psycopg.connections import ConnectionWrappers, marked_connections
 from otel_dynabase.adapters.psycopg.costs import SampledRecords
 from otel_dynabase.adapters.psycopg.statements import StatementRecords, in_result, in_results, no_rows
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from otel_dynabase.probes import Probes
 
-__all__ = ["INSTANCE_TOUCHPOINTS", "TOUCHPOINTS", "adopt", "bind", "patches", "release"]
+__all__ = ["INSTANCE_TOUCHPOINTS", "TOUCHPOINTS", "bind", "patches", "release"]
 
 TOUCHPOINTS = (
     "psycopg:AsyncPipeline._fetch_gen",

@@ -53,14 +53,10 @@ class Marked:
 marked_connections = Marked(PROBE, DATABASE)
 
 
-def adopt(connection: Any, probe: PoolProbe | None) -> None:
-    """Say which pool a connection of psycopg's belongs to from now on; None if to none any more."""
+def adopt(connection: Any, probe: PoolProbe) -> None:
+    """Say which pool of psycopg_pool's a connection belongs to."""
     attributes = connection.__dict__
-    if attributes.get(PROBE) is probe:
-        return
-    if probe is None:
-        del attributes[PROBE]
-    else:
+    if attributes.get(PROBE) is not probe:
         attributes[PROBE] = probe
         marked_connections.add(connection)
 
