@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from otel_dynabase.directory.file import read_text
 from otel_dynabase.directory.lookup import MAX_NAME
+from otel_dynabase.directory.source import UnusableError
 from otel_dynabase.observer.rounds import Target
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ class Addresses:
     def template(self) -> str | None:
         """Return the address that each project has one of, or None. Raises as above."""
         if self._template_file is not None:
-            return _lines(self._template_file)[0]
+            lines = _lines(self._template_file)
+            if not lines:
+                raise UnusableError(f"{self._template_file} has no address in it")
+            return lines[0]
         return None if self._template is None else self._template.text
 
 

@@ -138,6 +138,8 @@ class Asking:
             self._schedule.done(asked)
             self._expensive.done(asked)
             were_there = self._located.get(asked.target.name, set())
+            if asked.target.project is not None:  # known from its name, even where nobody has answered yet
+                were_there = {asked.target.project}
             if asked.answer is None:
                 result.silent |= were_there
                 continue
