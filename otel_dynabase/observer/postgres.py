@@ -168,7 +168,7 @@ class _Session:
             self._unreadable["connections"] = "the role is no member of pg_read_all_stats"
         if not first["timed"]:
             self._unreadable["executing"] = "track_activities is off"
-        beside = host.is_here(first["own_pid"], first["own_port"])
+        beside = first["privileged"] and host.is_here(first["own_pid"], first["own_port"])
         readings = [
             replace(
                 self._reading(row, (counted or {}).get(oid)),

@@ -12,6 +12,7 @@ from otel_dynabase.catalog.metrics import (
     ACTIVITY_STATE,
     CPU_USAGE,
     IO_BYTES,
+    MEMORY_USAGE,
     QUERIES_BY_HOUR,
     SELF_BREAKS,
     SELF_UNREADABLE,
@@ -225,6 +226,7 @@ async def test_with_fewer_rights_what_cannot_be_read_is_absent_and_said_once(pg,
         assert observed.total(QUERIES_BY_HOUR) == 6
         assert observed.gauge(ACTIVITY_STATE) == 1
         assert observed.gauge(CPU_USAGE) is None
+        assert observed.gauge(MEMORY_USAGE) is None
         assert "connections" not in observed.part._watched[database.name].ceilings
         assert observed.gauge(SELF_UNREADABLE, "connections") == 1
         await observed.round()
