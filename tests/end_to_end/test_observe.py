@@ -91,7 +91,8 @@ def test_killed_in_a_loop_while_tenants_flip_and_another_takes_over(
     stack.postgres.execute("CREATE DATABASE platform")
     dsn = stack.postgres.dsn("platform")
     stack.postgres.execute(
-        "CREATE TABLE dynabase_tenants (project_id text PRIMARY KEY, tenant_id text, plan text, tier text, database text);"
+        "CREATE TABLE dynabase_tenants "
+        "(project_id text PRIMARY KEY, tenant_id text, plan text, tier text, database text);"
         "INSERT INTO dynabase_tenants SELECT 'flip_' || n, 'org_1', 'pro', 'WARM' FROM generate_series(0, 5) n;"
         + CHANGES.read_text(),
         "platform",
@@ -124,6 +125,36 @@ def test_killed_in_a_loop_while_tenants_flip_and_another_takes_over(
     for each in (active, other):
         log = each.end()
         assert "Traceback" not in log, log
+
+
+def test_ten_thousand_changes_between_two_looks(
+    stack: Stack, observing: Callable[..., Observing], tmp_path: Path
+) -> None:
+    """More than the SDK's queue holds, and with what goes to zero more than the ledger does: the rest waits."""
+    service, directory, state = "many", tmp_path / "tenants.json", tmp_path / "state.json"
+
+    def write(tier: str) -> None:
+        tenants = {f"many_{number:05}": {"plan": "free", "tier": tier} for number in range(10_000)}
+        new = directory.with_suffix(".new")
+        new.write_text(json.dumps({"tenants": tenants}))
+        new.replace(directory)
+
+    write("WARM")
+    observer = observing(service, OTEL_DYNABASE_DIRECTORY=str(directory), OTEL_DYNABASE_OBSERVE_STATE=str(state))
+    observer.start()
+    observer.becomes("active")
+    write("COLD")
+    time.sleep(1)
+    observer.kill()
+    observer.start()
+    query = "SELECT event_type, uniqExact(project_id) AS projects, count() AS n FROM tier_events FINAL "
+    query += "WHERE ServiceName = {service:String} GROUP BY event_type ORDER BY event_type"
+    wanted = [{"event_type": name, "projects": 10_000, "n": 10_000} for name in ("scale_to_zero", "tier_transition")]
+    assert eventually(lambda: stack.clickhouse.rows(query, service=service), wanted.__eq__, 60) == wanted
+    log = observer.end()
+    assert "Queue full" not in log, log
+    counted = f'sum (tenant_tier_transitions_total{{job="{service}", project_id="_other"}})'
+    assert eventually(lambda: by(stack, counted), {(): 10_000.0}.__eq__, 20) == {(): 10_000.0}
 
 
 class Flips(threading.Thread):
