@@ -17,9 +17,10 @@ from otel_dynabase.adapters.psycopg.pools import PoolRecords, StockProbe
 from otel_dynabase.adapters.psycopg.statements import StatementRecords
 from otel_dynabase.directory import Directory
 from otel_dynabase.events import EventLog
+from otel_dynabase.probes.acquire import Connecting, Supplying, Wait
 from otel_dynabase.probes.coldstart import ColdStarts
 from otel_dynabase.probes.limits import Limits
-from otel_dynabase.probes.pool import Connecting, PoolProbe, Pools, Supplying, Wait
+from otel_dynabase.probes.pool import PoolProbe, Pools
 from otel_dynabase.probes.statement import Statements, StatementSeries
 from otel_dynabase.probes.tenants import Tenants, TenantSeries
 from otel_dynabase.store import Budget, Distribution, Store, Sum

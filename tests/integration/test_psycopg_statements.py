@@ -21,6 +21,7 @@ KINDS = {"blocking": psycopg.Connection, "asynchronous": psycopg.AsyncConnection
 @pytest.fixture(params=KINDS)
 def connecting(request, pg):
     """Connect in one way or the other, in autocommit mode unless told otherwise."""
+    pg.execute("TRUNCATE scratch")
 
     @asynccontextmanager
     async def connect(dsn=pg.dsn, **options):

@@ -19,7 +19,8 @@ from otel_dynabase.catalog.metrics import (
 from otel_dynabase.directory import Directory
 from otel_dynabase.events import EventLog
 from otel_dynabase.probes import Probes
-from otel_dynabase.probes.pool import PoolProbe, Wait
+from otel_dynabase.probes.acquire import Wait
+from otel_dynabase.probes.pool import PoolProbe
 from otel_dynabase.store import Budget, Store
 from otel_dynabase.tenant import tenant
 

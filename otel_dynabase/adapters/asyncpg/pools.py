@@ -9,7 +9,8 @@ from asyncpg.pool import Pool
 
 from otel_dynabase import faults
 from otel_dynabase.adapters.asyncpg.target import target_of
-from otel_dynabase.probes.pool import Connecting, PoolProbe, Wait, current_wait
+from otel_dynabase.probes.acquire import Connecting, Wait, current_wait
+from otel_dynabase.probes.pool import PoolProbe
 from otel_dynabase.tenant import Mark, is_internal, mark_connecting, mark_internal, marked, unmark
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from otel_dynabase.adapters.psycopg import asynchronous, blocking
 from otel_dynabase.adapters.psycopg.connections import ConnectionWrappers, marked_connections
 from otel_dynabase.adapters.psycopg.costs import SampledRecords
 from otel_dynabase.adapters.psycopg.statements import StatementRecords, in_result, in_results, no_rows
+from otel_dynabase.adapters.psycopg.trips import Trips
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ def patches(probes: Probes) -> tuple[Patch, ...]:
     """Return the table of psycopg's patches, and of psycopg_pool's where that is installed."""
     connections = ConnectionWrappers(probes)
     records = _records(probes, connections)
-    trips = blocking.Trips(records)
+    trips = Trips(records)
     table = [
         Patch("psycopg", "connect", connections.function),
         Patch("psycopg", "Connection.connect", connections.method),
@@ -95,7 +96,7 @@ def _records(probes: Probes, connections: ConnectionWrappers) -> StatementRecord
     )
 
 
-def _of_statements(prefix: str, a: str, run: Any, records: StatementRecords, trips: blocking.Trips) -> Iterator[Patch]:
+def _of_statements(prefix: str, a: str, run: Any, records: StatementRecords, trips: Trips) -> Iterator[Patch]:
     """Return the patches of one kind of connections: `prefix` begins its classes' names, `a` its context managers'."""
 
     def patch(path: str, wrap: Any) -> Patch:

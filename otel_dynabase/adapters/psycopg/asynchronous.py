@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_dynabase.adapters.psycopg.blocking import begun, leave
 from otel_dynabase.adapters.psycopg.statements import as_counted, copied, is_copy_out
-from otel_dynabase.probes.pool import current_wait
+from otel_dynabase.probes.acquire import current_wait
 from otel_dynabase.tenant import Mark, is_internal, mark_connecting, mark_internal, marked, unmark
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from otel_dynabase import faults
-from otel_dynabase.adapters.psycopg.statements import as_counted, as_seen, copied, in_list, is_copy_out, no_rows
-from otel_dynabase.probes.pool import current_wait
+from otel_dynabase.adapters.psycopg.statements import as_counted, copied, is_copy_out
+from otel_dynabase.probes.acquire import current_wait
 from otel_dynabase.tenant import Mark, is_internal, mark_connecting, mark_internal, marked, unmark
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from otel_dynabase.adapters.psycopg.pools import PoolRecords
     from otel_dynabase.adapters.psycopg.statements import Begin, Rows, StatementRecords
-    from otel_dynabase.probes.pool import Wait
+    from otel_dynabase.probes.acquire import Wait
     from otel_dynabase.probes.statement import StatementSeries
 
     Function = Callable[..., Any]
@@ -157,50 +157,6 @@ class BlockingStatements:
             series.done(began, as_counted, cursor, copied(cursor) if out else None)
 
         return copy
-
-
-class Trips:
-    """Wrappers of generators that both kinds of connections run: trips by server-side cursors, and pipelines."""
-
-    def __init__(self, records: StatementRecords) -> None:
-        self._records = records
-
-    def fetch(self, original: Function) -> Function:
-        """Wrap ServerCursor._fetch_gen, which all ways of fetching from a server-side cursor go through."""
-        return self._trip(original, in_list)
-
-    def scroll(self, original: Function) -> Function:
-        """Wrap ServerCursor._scroll_gen."""
-        return self._trip(original, no_rows)
-
-    def _trip(self, original: Function, rows: Rows) -> Function:
-        def trip(cursor: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            series = begun(self._records.of_fetch, cursor, args, kwargs)
-            if series is None:
-                return (yield from original(cursor, *args, **kwargs))
-            began = perf_counter()
-            try:
-                result = yield from original(cursor, *args, **kwargs)
-            except BaseException as error:
-                series.failed(began, as_seen(error), driver_timeout=False)
-                raise
-            series.done(began, rows, cursor, result)
-            return result
-
-        return trip
-
-    def fetch_results(self, original: Function) -> Function:
-        """Wrap Pipeline._fetch_gen: here a statement of a pipeline fails, after it was sent."""
-
-        def _fetch_gen(pipeline: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            try:
-                return (yield from original(pipeline, *args, **kwargs))
-            except BaseException as error:
-                if not is_internal():
-                    self._records.control_failed(pipeline, as_seen(error))
-                raise
-
-        return _fetch_gen
 
 
 class BlockingPools:

@@ -10,13 +10,14 @@ from psycopg import Error
 
 from otel_dynabase import faults
 from otel_dynabase.adapters.psycopg.target import target_of
-from otel_dynabase.probes.pool import Connecting, PoolProbe, current_wait
+from otel_dynabase.probes.acquire import Connecting, current_wait
 from otel_dynabase.tenant import is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_dynabase.probes import Probes
+    from otel_dynabase.probes.pool import PoolProbe
     from otel_dynabase.probes.tenants import TenantSeries
 
     Function = Callable[..., Any]

@@ -17,7 +17,8 @@ from psycopg_pool.base_null_pool import _BaseNullConnectionPool
 from otel_dynabase import faults
 from otel_dynabase.adapters.psycopg.connections import PROBE, Marked, adopt, database_of
 from otel_dynabase.adapters.psycopg.target import target_of_pool
-from otel_dynabase.probes.pool import Connecting, PoolProbe, Supplying, Wait, current_wait
+from otel_dynabase.probes.acquire import Connecting, Supplying, Wait, current_wait
+from otel_dynabase.probes.pool import PoolProbe
 from otel_dynabase.tenant import is_internal
 
 if TYPE_CHECKING:

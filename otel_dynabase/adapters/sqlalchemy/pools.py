@@ -13,7 +13,8 @@ from sqlalchemy.pool import AssertionPool, NullPool, Pool, QueuePool, StaticPool
 
 from otel_dynabase import faults
 from otel_dynabase.adapters.sqlalchemy.target import target_of
-from otel_dynabase.probes.pool import Connecting, PoolProbe, Wait, current_wait
+from otel_dynabase.probes.acquire import Connecting, Wait, current_wait
+from otel_dynabase.probes.pool import PoolProbe
 from otel_dynabase.tenant import Mark, is_internal
 
 if TYPE_CHECKING:
