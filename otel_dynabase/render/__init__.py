@@ -13,6 +13,7 @@ from otel_dynabase import config
 from otel_dynabase.catalog.events import EVENTS
 from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, Recorded, UpDownCounter
 from otel_dynabase.catalog.metrics import METRICS
+from otel_dynabase.observer.settings import OBSERVER_SETTINGS
 from otel_dynabase.render import rules
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def events() -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": config.table,
+    "observer": lambda: config.table(OBSERVER_SETTINGS),
     "metrics": metrics,
     "labels": labels,
     "events": events,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from otel_dynabase.render import BLOCKS, WHOLE, rendered
 
-FILES = ("README.md", "docs/signals.md", *WHOLE)
+FILES = ("README.md", "docs/signals.md", "docs/observe.md", *WHOLE)
 
 
 def main() -> int:

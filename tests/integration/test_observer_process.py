@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,6 +210,34 @@ def test_totals_are_cumulative_whatever_is_preferred_and_the_instance_is_the_sta
         assert "is ignored: only cumulative totals are exact" in process.said()
         assert process.instances() == {"pod-1"}
         assert '"team": "a,b"' in process.exported.read_text()
+
+
+def test_what_the_readme_tells_to_type_works_and_says_what_it_shows(tmp_path):
+    section = (ROOT / "README.md").read_text().partition("## Observe the platform")[2].partition("\n## ")[0]
+    command, shown = re.search(r"```sh\npip [^\n]*\n(.*?)```\n\n(.*?)\n\n", section, re.DOTALL).groups()
+    shim = tmp_path / "bin" / "otel-dynabase"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m otel_dynabase.cli "$@"\n')
+    shim.chmod(0o755)
+    (tmp_path / "tenants.yaml").write_text("tenants: [{ project_id: a, plan: pro, tier: HOT }]")
+    environment = {
+        "PATH": f"{shim.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_STATE_HOME": str(tmp_path),
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+    script = "set -eu\n" + command.replace("\notel-dynabase", "\nexec otel-dynabase")
+    running = subprocess.Popen(["bash", "-c", script], env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        said = running.stderr.readline()
+        running.terminate()
+        assert running.wait(20) == 0
+    finally:
+        running.kill()
+        running.stderr.close()
+    assert said.split()[1:6] == shown.split()[1:6] == ["1", "tenant,", "0", "events,", "0.0"]
+    assert (tmp_path / "otel-dynabase" / "observe.json").exists()
 
 
 # --- a state in the database ------------------------------------------------------------------------------------------

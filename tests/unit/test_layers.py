@@ -21,6 +21,8 @@ LAYERS = (
     ("adapters",),
     ("background",),
     ("instrumentor",),
+    ("observer",),
+    ("cli",),
 )
 """From the top: a module imports only from layers above its own, or from its own package."""
 LAYER = {name: position for position, names in enumerate(LAYERS) for name in names}
@@ -70,5 +72,5 @@ def test_no_module_is_called_after_nothing():
 
 def test_every_module_that_is_layered_is_in_a_layer():
     """A new top-level module is placed by whoever adds it; what comes below the instrumentor is free."""
-    below = {"__init__", "__main__", "cli", "report", "observer", "render", "py"}
+    below = {"__init__", "__main__", "report", "render", "py"}
     assert {module.parts[0] for module in MODULES} - set(LAYER) <= below
