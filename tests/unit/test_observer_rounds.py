@@ -1,4 +1,4 @@
-"""A part that fails in the middle of its account: nothing of it is seen, and the others go on."""
+"""A round as a whole: a part that fails in it is undone, and series without a tenant are forgotten in time."""
 
 import asyncio
 import json
@@ -8,11 +8,14 @@ import pytest
 
 from otel_dynabase.catalog.metrics import IO_BYTES
 from otel_dynabase.config import Config
+from otel_dynabase.directory import Directory
 from otel_dynabase.observer import run, sdk
+from otel_dynabase.observer.reign import GRACE, RETIRING, Reign
 from otel_dynabase.observer.run import Observer
 from otel_dynabase.observer.settings import ObserverConfig
 from otel_dynabase.observer.snapshot import read
 from otel_dynabase.observer.state.file import FileState
+from otel_dynabase.observer.troubles import Bench, Troubles
 from otel_dynabase.producer import Bridge
 
 KEY = ("a", "HOT", "pro", "read")
@@ -103,3 +106,41 @@ def test_a_part_that_cannot_ask_is_left_out_of_the_round(observe, warnings_of):
     assert totals == [{"good": 1, "deaf": 0}, {"good": 2, "deaf": 0}, {"good": 3, "deaf": 0}]
     assert [done.failures for done in seen] == [{"deaf": "OSError: no route"}] * 3
     assert warnings_of() == ["deaf: OSError: no route. It is tried again in the next round."]
+
+
+def test_series_without_their_tenant_are_exported_for_a_while_and_then_forgotten(tmp_path):
+    now, rows = [1_800_000_000.0], [{"project_id": name, "plan": "pro", "tier": "HOT"} for name in "abc"]
+    keys = [(name, "HOT", "pro", "read") for name in ("a", "b", "_other")]
+
+    async def main():
+        state = FileState(tmp_path / "state.json")
+        assert await state.acquire()
+        reign = Reign(
+            Config.load({}),
+            state=state,
+            directory=Directory(lambda: rows),
+            troubles=Troubles(),
+            parts=lambda _store, _events: [],
+            document=None,
+            saved=None,
+            bench=Bench(),
+            clock=lambda: now[0],
+        )
+
+        async def round_(later):
+            now[0] += later
+            await reign.account(await reign.ask(), 0.0)
+            return sorted(key[0] for metric, key, _ in reign.store.series() if metric is IO_BYTES)
+
+        for key in keys:
+            reign.store.sum(IO_BYTES, key).add()
+        seen = [await round_(0)]
+        rows[0]["tier"] = "COLD"
+        del rows[1]
+        seen += [await round_(later) for later in (RETIRING, GRACE - 1, RETIRING)]
+        await state.release()
+        return seen, read(state.path.read_text()).store[IO_BYTES.name]
+
+    seen, saved = asyncio.run(main())
+    assert seen == [["_other", "a", "b"]] * 3 + [["_other"]]
+    assert [key for key, *_ in saved] == [["_other", "HOT", "pro", "read"]]
