@@ -5,7 +5,7 @@ OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test check format test-oldest conformance bench-overhead bench-soak
+.PHONY: help setup build demo signals up down test check format test-oldest conformance bench-overhead bench-soak bench-observe
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -74,3 +74,6 @@ bench-overhead: setup ## What we add to a pooled query, beside what the official
 
 bench-soak: setup ## 100,000 tenants through one process: memory levels off
 	@$(RUN) -m benchmarks.soak
+
+bench-observe: setup ## The observer over 2,000 projects, some of whose databases are slow or dead
+	@$(RUN) -m benchmarks.observe
