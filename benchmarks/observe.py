@@ -33,7 +33,7 @@ import psutil
 
 from benchmarks.soak import collector
 from examples.stack.postgres import Postgres
-from examples.stack.process import free_port
+from examples.stack.process import free_port, is_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,8 +82,9 @@ class Door:
         finally:
             self._present -= 1
             writer.close()
-            self._log.write(json.dumps([name, began, time.time(), present]) + "\n")
-            self._log.flush()
+            if name:
+                self._log.write(json.dumps([name, began, time.time(), present]) + "\n")
+                self._log.flush()
 
     async def _lead(self, name: str, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         trouble = trouble_of(name) if self._troubled else None
@@ -148,6 +149,8 @@ def door(server: int, log: Path, *, troubled: bool) -> Iterator[int]:
     port = free_port()
     process = get_context("spawn").Process(target=_stand, args=(port, server, log, troubled), daemon=True)
     process.start()
+    while is_free(port):
+        time.sleep(0.05)
     try:
         yield port
     finally:
