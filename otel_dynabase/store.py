@@ -182,7 +182,7 @@ class Distribution:
 
 
 class Budget:
-    """At most `limit` tenants have series of their own; admission is for the life of the process."""
+    """At most `limit` tenants have series of their own; who is admitted stays so, until somebody knows better."""
 
     def __init__(self, limit: int, folded: Sum) -> None:
         self._limit = limit
@@ -204,6 +204,11 @@ class Budget:
                 return True
         self._folded.add()
         return False
+
+    def dismiss(self, project_id: str) -> None:
+        """Give the place of a project that is gone to another."""
+        with self._lock:
+            self._admitted.discard(project_id)
 
 
 class Store:

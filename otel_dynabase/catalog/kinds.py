@@ -65,6 +65,7 @@ class Counter(Metric):
 
     born_for: tuple[str, ...] = field(default=(), kw_only=True)
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class UpDownCounter(Metric):
     """Adds up over processes; read when it is collected."""

@@ -34,15 +34,16 @@ def parts_of(
     facts: Callable[[], Mapping[str, Facts]],
 ) -> list[Part]:
     """Make all parts, without asking anybody anything yet."""
+    budget = Budget(config.max_tenants, store.sum(SELF_FOLDED))
     watch = Watch(
         store,
         events,
         facts=facts,
         tells=settings.observe_tells,
         prices=settings.observe_prices,
+        budget=budget,
         journal=_journal(config, settings),
     )
-    budget = Budget(config.max_tenants, store.sum(SELF_FOLDED))
     usage = UsagePart(store, events, settings, limits=limits, budget=budget, pattern=config.database_pattern)
     return [watch, usage]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_dynabase.catalog.attributes import UNKNOWN
+from otel_dynabase.catalog.attributes import OTHER_PROJECT, UNKNOWN
 from otel_dynabase.catalog.metrics import CURRENT_TIER, REVENUE_BY_TIER, TENANTS_BY_TIER, TIER_DURATION
-from otel_dynabase.catalog.plans import TIERS
+from otel_dynabase.catalog.plans import PLANS, TIERS
 from otel_dynabase.directory import Tenant
 from otel_dynabase.observer.changes import Change, Standing, change_type, scale_reason, tier_reason
 from otel_dynabase.observer.facts import NO_FACTS, Facts
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from otel_dynabase.events import EventLog
     from otel_dynabase.observer.journal import Entry, Journal
     from otel_dynabase.observer.part import Observation
-    from otel_dynabase.store import Store
+    from otel_dynabase.store import Budget, Store
 
+RANK: Final = {plan: rank for rank, plan in enumerate((UNKNOWN, *PLANS))}
 EVENTS: Final = 3
 """Most events that one change makes: of tier, of plan, scaled to zero."""
 
@@ -56,6 +57,7 @@ class Watch:
         facts: Callable[[], Mapping[str, Facts]],
         tells: frozenset[str],
         prices: Mapping[str, float],
+        budget: Budget,
         journal: Journal | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -65,6 +67,7 @@ class Watch:
         self._facts = facts
         self._tells = tells
         self._prices = prices
+        self._budget = budget
         self._journal = journal
         self._clock = clock
         self._picture: dict[str, Seen] = {}
@@ -96,6 +99,7 @@ class Watch:
 
     def _compare(self, tenants: Mapping[str, Tenant], now: float, *, tell: bool) -> None:
         facts, picture = self._facts(), self._picture
+        self._admit(tenants)
         for project_id, tenant in tenants.items():
             said = facts.get(project_id, NO_FACTS)
             seen = picture.get(project_id)
@@ -110,6 +114,16 @@ class Watch:
             left = Change(project_id, seen.tenant_id, Standing(seen.plan, seen.tier), None, now)
             if not tell or self._told(left):
                 del picture[project_id]
+                self._budget.dismiss(project_id)
+
+    def _admit(self, tenants: Mapping[str, Tenant]) -> None:
+        """Give new projects a name of their own, where there is one left: those who pay most come first."""
+        new = [tenant for project_id, tenant in tenants.items() if project_id not in self._picture]
+        for tenant in sorted(new, key=lambda tenant: RANK[tenant.plan], reverse=True):
+            self._budget.admit(tenant.project_id)
+
+    def _label(self, project_id: str) -> str:
+        return project_id if self._budget.admit(project_id) else OTHER_PROJECT
 
     # --- the journal --------------------------------------------------------------------------------------------------
 
@@ -154,7 +168,7 @@ class Watch:
     def _tell(self, change: Change, *, tier: bool, plan: bool, zero: bool) -> None:
         before, after = change.before, change.after or Standing(tier=change.before.tier)
         tenant = Tenant(change.project_id, change.tenant_id, after.plan, after.tier)
-        series = TenantSeries(self._store, tenant, change.project_id)
+        series = TenantSeries(self._store, tenant, self._label(change.project_id))
         since = change.facts.since
         at = change.at if since is None else min(since, change.at)
         if tier:
@@ -180,8 +194,9 @@ class Watch:
         for project_id, seen in self._picture.items():
             groups[seen.tier, seen.plan] += 1
             if seen.tier != UNKNOWN:
-                yield CURRENT_TIER, (project_id, seen.plan), TIERS.index(seen.tier)
-                yield TIER_DURATION, (project_id, seen.tier, seen.plan), max(0.0, now - seen.since)
+                project = self._label(project_id)
+                yield CURRENT_TIER, (project, seen.plan), TIERS.index(seen.tier)
+                yield TIER_DURATION, (project, seen.tier, seen.plan), max(0.0, now - seen.since)
         for (tier, plan), count in groups.items():
             yield TENANTS_BY_TIER, (tier, plan), count
             if plan in self._prices:

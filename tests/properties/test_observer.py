@@ -12,7 +12,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_dynabase import events as events_module
-from otel_dynabase.catalog.metrics import PLAN_CHANGES, SCALE_TO_ZERO, TIER_TRANSITIONS
+from otel_dynabase.catalog.metrics import PLAN_CHANGES, SCALE_TO_ZERO, SELF_FOLDED, TIER_TRANSITIONS
 from otel_dynabase.config import Config
 from otel_dynabase.directory import Directory
 from otel_dynabase.events import watch_export
@@ -22,6 +22,7 @@ from otel_dynabase.observer.settings import TELLS
 from otel_dynabase.observer.state.file import FileState
 from otel_dynabase.observer.troubles import Bench, Troubles
 from otel_dynabase.observer.watch import Watch
+from otel_dynabase.store import Budget
 
 PROJECTS = ("a", "b", "c", "d")
 ANCHORS = [{"project_id": f"anchor_{n}", "plan": "free", "tier": "HOT"} for n in range(5)]
@@ -76,7 +77,14 @@ class World:
             directory=Directory(noticing),
             troubles=Troubles(),
             parts=lambda store, events: [
-                Watch(store, events, facts=lambda: noticing.facts, tells=frozenset(TELLS), prices={})
+                Watch(
+                    store,
+                    events,
+                    facts=lambda: noticing.facts,
+                    tells=frozenset(TELLS),
+                    prices={},
+                    budget=Budget(1000, store.sum(SELF_FOLDED)),
+                )
             ],
             document=document,
             saved=document,

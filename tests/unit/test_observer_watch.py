@@ -9,6 +9,7 @@ from otel_dynabase.catalog.metrics import (
     PLAN_CHANGES,
     REVENUE_BY_TIER,
     SCALE_TO_ZERO,
+    SELF_FOLDED,
     TENANTS_BY_TIER,
     TIER_DURATION,
     TIER_TRANSITIONS,
@@ -19,7 +20,7 @@ from otel_dynabase.observer.facts import NO_FACTS, Facts
 from otel_dynabase.observer.journal import Entry
 from otel_dynabase.observer.settings import PRICE_TABLE, TELLS
 from otel_dynabase.observer.watch import Watch
-from otel_dynabase.store import Store
+from otel_dynabase.store import Budget, Store
 
 START = 1_800_000_000.0
 
@@ -27,7 +28,8 @@ START = 1_800_000_000.0
 class World:
     """A watch with a clock and rooms of the test's own."""
 
-    def __init__(self, tells=TELLS, capacity=100):
+    def __init__(self, tells=TELLS, capacity=100, named=1000):
+        self.named = named
         self.now = START
         self.tenants = {}
         self.facts = {}
@@ -42,6 +44,7 @@ class World:
             facts=lambda: self.facts,
             tells=frozenset(tells),
             prices=PRICE_TABLE,
+            budget=Budget(self.named, self.store.sum(SELF_FOLDED)),
             clock=lambda: self.now,
         )
 
@@ -311,3 +314,47 @@ def test_without_a_journal_its_cursor_is_forgotten(world):
     assert asyncio.run(world.watch.gather({})) is None
     world.look(gathered=None)
     assert world.watch.dump()["cursor"] is None
+
+
+# --- more tenants than may be named -----------------------------------------------------------------------------------
+
+
+def shown(world):
+    return {(key[0], value) for metric, key, value in world.watch.observe() if metric is CURRENT_TIER}
+
+
+def test_beyond_the_budget_those_who_pay_most_are_named_and_the_rest_is_one():
+    world = World(named=2)
+    world.put("free_1", "free", "HOT")
+    world.put("free_2", "free", "WARM")
+    world.put("pro_1", "pro", "WARM")
+    world.put("big_1", "enterprise", "PERSISTENT")
+    world.look()
+    observed = world.store.observed  # folds what has the same labels, as a reader sees it
+    world.store.observe(world.watch.observe)
+    tiers = {key[0]: value for key, value in observed()[CURRENT_TIER].items()}
+    assert tiers == {"big_1": 3, "pro_1": 1, "_other": 2}
+    assert sum(observed()[TENANTS_BY_TIER].values()) == 4
+
+
+def test_a_change_of_a_folded_tenant_is_counted_with_the_rest_and_told_under_its_own_name():
+    world = World(named=1)
+    world.put("big_1", "enterprise", "HOT")
+    world.put("free_1", "free", "WARM")
+    world.look()
+    world.put("free_1", "free", "HOT")
+    world.look()
+    [(key, point)] = [(key, point) for metric, key, point in world.store.series() if metric is TIER_TRANSITIONS]
+    assert (key[0], point.value) == ("_other", 1)
+    assert [record.attributes["project_id"] for record in world.events._outbox] == ["free_1"]
+
+
+def test_who_leaves_makes_room():
+    world = World(named=1)
+    world.put("pro_1", "pro", "HOT")
+    world.look()
+    del world.tenants["pro_1"]
+    world.put("pro_2", "pro", "WARM")
+    world.look()
+    world.look()
+    assert shown(world) == {("pro_2", 1)}
