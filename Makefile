@@ -66,8 +66,10 @@ format: setup ## Put the code into its style
 test-oldest: $(OLDEST)/.installed ## The tests of the package with the oldest supported versions
 	$(OLDEST)/bin/python -m pytest -q tests/unit tests/properties tests/integration --ignore-glob='*/test_stack_*'
 
-conformance: setup ## asyncpg's own test suite, with and without us: the same results
+conformance: setup $(OLDEST)/.installed ## asyncpg's and SQLAlchemy's own tests, with and without us: the same results
 	@$(RUN) -m tests.conformance.asyncpg_suite
+	@$(RUN) -m tests.conformance.sqlalchemy_suite
+	@$(OLDEST)/bin/python -m tests.conformance.sqlalchemy_suite
 
 bench-overhead: setup ## What we add to a pooled query, beside what the official instrumentation adds
 	@$(RUN) -m benchmarks.overhead
