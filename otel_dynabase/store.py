@@ -148,9 +148,16 @@ class Distribution:
             self._exemplars[bucket] = (now + EXEMPLAR_AGE, exemplar)
 
     def _fold(self) -> None:
-        """Count the values that are there now; what other threads append meanwhile stays for the next time."""
-        with self._lock:
-            self._fold_locked()
+        """Count the values that are there now, unless somebody is at it; what is appended meanwhile stays for then.
+
+        It must not wait: a garbage collection while this thread counts may come here with a connection that was lost.
+        """
+        lock = self._lock
+        if lock.acquire(blocking=False):
+            try:
+                self._fold_locked()
+            finally:
+                lock.release()
 
     def _fold_locked(self) -> None:
         size = len(self._values)

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from otel_dynabase import faults
 from otel_dynabase.catalog.kinds import Counter, Histogram
 from otel_dynabase.catalog.metrics import LIMIT_HITS, OPERATION_DURATION, SELF_FOLDED
-from otel_dynabase.store import EXEMPLAR_AGE, Budget, Distribution, Store, Sum
+from otel_dynabase.store import EXEMPLAR_AGE, FOLD, Budget, Distribution, Store, Sum
 
 THREADS, TURNS = 16, 2000
 COUNTER = Counter("test.counter", "{thing}", (), "Things.")
@@ -349,3 +349,23 @@ def test_a_series_that_is_wanted_again_stays():
     outdated[0] = True
     assert (retire(120), retire(219)) == (0, 0)
     assert retire(220) == 1
+
+
+def test_a_value_recorded_while_its_thread_counts_waits_for_nothing():
+    """A garbage collection can end anybody's use of a connection at any point, also inside the counting."""
+    distribution = Distribution((0.5,))
+
+    class Collecting(float):
+        def __lt__(self, other):
+            if not recorded:
+                recorded.append(1)
+                for _ in range(FOLD):
+                    distribution.record(1.0)
+            return float(self) < other
+
+    recorded = []
+    counting = threading.Thread(target=lambda: [distribution.record(Collecting(n)) for n in range(FOLD)], daemon=True)
+    counting.start()
+    counting.join(10)
+    assert not counting.is_alive()
+    assert sum(distribution.point().counts) == 2 * FOLD
