@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+import time
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,14 @@ from otel_dynabase.catalog.metrics import (
     SELF_UNKNOWN,
 )
 from otel_dynabase.config import Config
-from otel_dynabase.directory import directory_of
+from otel_dynabase.directory import Tenant, directory_of
 from otel_dynabase.events import EventLog, watch_export
 from otel_dynabase.probes import Probes
 from otel_dynabase.probes.inbox import inbox
+from otel_dynabase.probes.tenants import is_outdated
 from otel_dynabase.producer import Bridge, Producer
 from otel_dynabase.spans import SpanNaming, TenantSpanProcessor
-from otel_dynabase.store import Budget, Store
+from otel_dynabase.store import GRACE, RETIRING, Budget, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -72,7 +74,11 @@ class Runtime:
         self._logger_provider = logger_provider
         self.store = Store()
         self.directory = directory_of(config, quiet=quiet, on_change=self._directory_changed)
-        jobs = {"refreshing the directory": self._refresh, "sending events": self._send}
+        jobs = {
+            "refreshing the directory": self._refresh,
+            "sending events": self._send,
+            "retiring series": self._retire,
+        }
         self._background = Background(jobs, prompt="sending events")
         self.events = EventLog(
             self.store, provider=logger_provider, capacity=config.event_queue, wake=self._background.wake
@@ -167,6 +173,17 @@ class Runtime:
         finally:
             self._directory_read.set()
         return self._config.directory_interval
+
+    def _retire(self) -> float:
+        """End the series of tenants that are gone, or that have another plan or tier by now."""
+        if self.directory.stats().age is not None:
+            self.store.retire(self._is_outdated, time.monotonic(), GRACE)
+        return RETIRING
+
+    def _is_outdated(self, metric: Metric, key: Key) -> bool:
+        # one that is not in the directory is measured as unknown
+        project_id = str(key[0]) if key else ""
+        return is_outdated(metric, key, self.directory.tenants.get(project_id, Tenant(project_id)))
 
     def _send(self) -> float:
         return min(self.probes.flush(), self.events.flush())

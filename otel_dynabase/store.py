@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from operator import add
@@ -34,6 +35,11 @@ FOLD = 64
 """Values that a histogram series keeps before it counts them; 32 bytes each."""
 EXEMPLAR_AGE = 5.0
 """Seconds that a bucket keeps its exemplar before the next sampled measurement may replace it."""
+
+GRACE = 900.0
+"""Seconds for which a series that is no tenant's any more, or not under these labels, is still exported."""
+RETIRING = 60.0
+"""Seconds between two looks for such series."""
 
 
 class Exemplar(NamedTuple):
@@ -75,7 +81,7 @@ def _start_ns() -> int:
 class Sum:
     """One counter series."""
 
-    __slots__ = ("_lock", "_start_ns", "_value")
+    __slots__ = ("__weakref__", "_lock", "_start_ns", "_value")
 
     def __init__(self) -> None:
         self.reset()
@@ -108,7 +114,10 @@ class Distribution:
     is a fifth of what finding the bucket under a lock costs each time.
     """
 
-    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_start_ns", "_total", "_values")
+    __slots__ = (
+        *("__weakref__", "_bounds", "_counts", "_exemplars", "_lock"),
+        *("_start_ns", "_total", "_values"),
+    )
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
@@ -218,6 +227,10 @@ class Budget:
             self._admitted.discard(project_id)
 
 
+def _reading(point: SumPoint | HistogramPoint) -> object:
+    return point.value if isinstance(point, SumPoint) else point.counts
+
+
 class Store:
     """All series of this process."""
 
@@ -225,6 +238,11 @@ class Store:
         self._families: dict[Metric, dict[Key, Sum | Distribution]] = {}
         self._observers: list[Observer] = []
         self._retiring: dict[tuple[Metric, Key], tuple[object, float]] = {}
+        self._forgotten: weakref.WeakValueDictionary[tuple[Metric, Key], Sum | Distribution]
+        self._forgotten = weakref.WeakValueDictionary()
+        """Series that were retired, as long as somebody keeps them bound,"""
+        self._left: dict[tuple[Metric, Key], object] = {}
+        """and what they had counted then."""
         self._lock = threading.Lock()
 
     def sum(self, metric: Counter, key: Key = ()) -> Sum:
@@ -241,7 +259,8 @@ class Store:
         if len(key) != len(metric.key):
             raise ValueError(f"{metric.name} takes {[label.name for label in metric.key]}, not {key}")
         with self._lock:
-            return self._families.setdefault(metric, {}).setdefault(key, make())
+            known = self._forgotten.pop((metric, key), None)
+            return self._families.setdefault(metric, {}).setdefault(key, known or make())
 
     def observe(self, observer: Observer) -> None:
         """Ask `observer` for current values at each collection, on the collecting thread; equal keys are folded."""
@@ -269,22 +288,35 @@ class Store:
     def retire(self, outdated: Callable[[Metric, Key], bool], now: float, grace: float) -> int:
         """Forget the series that are `outdated` and have not changed for `grace` seconds; return how many.
 
-        For series that nobody keeps bound: what is added to a forgotten one is not seen. One that is asked for again
-        starts from zero.
+        Nothing is lost by it: one that somebody has kept bound and adds to later is there again, with its total, from
+        the next call on; another one that is asked for again starts from zero.
         """
+        self._remember()
         seen: dict[tuple[Metric, Key], tuple[object, float]] = {}
         for metric, key, point in self.series():
             if outdated(metric, key):
-                reading = point.value if isinstance(point, SumPoint) else point.counts
+                reading = _reading(point)
                 before = self._retiring.get((metric, key))
                 seen[metric, key] = before if before is not None and before[0] == reading else (reading, now)
         gone = [series for series, (_, since) in seen.items() if now - since >= grace]
-        for metric, key in gone:
+        for series in gone:
+            metric, key = series
             with self._lock:
-                self._families[metric].pop(key, None)
-            del seen[metric, key]
+                self._forgotten[series] = self._families[metric].pop(key)
+            self._left[series] = seen.pop(series)[0]
         self._retiring = seen
         return len(gone)
+
+    def _remember(self) -> None:
+        """Take back the forgotten series that have changed since."""
+        self._left = {series: reading for series, reading in self._left.items() if series in self._forgotten}
+        for series, reading in self._left.items():
+            cell = self._forgotten.get(series)
+            if cell is not None and _reading(cell.point()) != reading:
+                metric, key = series
+                with self._lock:
+                    self._forgotten.pop(series, None)
+                    self._families.setdefault(metric, {}).setdefault(key, cell)
 
     def dump(self) -> dict[str, list[list[Any]]]:
         """Return all totals as what JSON can hold: by metric, [key, start, value] or [key, start, counts, total].

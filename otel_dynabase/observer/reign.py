@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase import faults
 from otel_dynabase.background import Background
-from otel_dynabase.catalog.attributes import PLAN, PROJECT, TIER
 from otel_dynabase.catalog.metrics import (
     SELF_BACKLOG,
     SELF_DIRECTORY_AGE,
@@ -20,15 +19,15 @@ from otel_dynabase.catalog.metrics import (
     SELF_ROUNDS,
     SELF_SERIES,
 )
-from otel_dynabase.directory.tenant import RESERVED
 from otel_dynabase.events import EventLog
 from otel_dynabase.observer import sdk, snapshot
 from otel_dynabase.observer.census import Census
 from otel_dynabase.observer.snapshot import Snapshot
 from otel_dynabase.observer.state import NotSavedError
 from otel_dynabase.observer.troubles import reason
+from otel_dynabase.probes.tenants import is_outdated
 from otel_dynabase.producer import Bridge, Producer
-from otel_dynabase.store import Store
+from otel_dynabase.store import GRACE, RETIRING, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,10 +43,6 @@ logger = logging.getLogger("otel_dynabase")
 
 GATHERING: Final = 60.0
 """Seconds that a part may take to ask the outside world."""
-GRACE: Final = 900.0
-"""Seconds for which a series that belongs to no tenant any more is still exported."""
-RETIRING: Final = 60.0
-"""Seconds between two looks for such series."""
 
 
 class UndoneError(Exception):
@@ -246,14 +241,7 @@ class Reign:
         return True
 
     def _is_outdated(self, metric: Metric, key: Key) -> bool:
-        """Say whether a series is of a project that is gone, or that has another plan or tier now."""
-        if metric.key[:1] != (PROJECT,) or key[0] in RESERVED:
-            return False
-        tenant = self._census.tenants.get(str(key[0]))
-        if tenant is None:
-            return True
-        now = {PLAN: tenant.plan, TIER: tenant.tier}
-        return any(now.get(label, value) != value for label, value in zip(metric.key, key, strict=True))
+        return is_outdated(metric, key, self._census.tenants.get(str(key[0])) if key else None)
 
     def _observe(self) -> Iterator[Observation]:
         yield SELF_SERIES, (), len(self.store)

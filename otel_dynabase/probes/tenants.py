@@ -16,12 +16,13 @@ from otel_dynabase.catalog.metrics import (
     METRICS,
 )
 from otel_dynabase.directory import NOBODY
+from otel_dynabase.directory.tenant import RESERVED
 from otel_dynabase.tenant import current_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_dynabase.catalog.kinds import Histogram, Key, Value
+    from otel_dynabase.catalog.kinds import Histogram, Key, Metric, Value
     from otel_dynabase.directory import Directory, Tenant
     from otel_dynabase.store import Budget, Distribution, Store, Sum
 
@@ -164,6 +165,19 @@ class _Folded(TenantSeries):
         self.pools = shared.pools
         self.last = 0.0
         self._idle = None
+
+
+def is_outdated(metric: Metric, key: Key, tenant: Tenant | None) -> bool:
+    """Say whether a series with this key is not the tenant's any more: it is gone, or its plan or tier is another.
+
+    A series of nobody's, or of several tenants, is never outdated.
+    """
+    if metric.key[:1] != (PROJECT,) or key[0] in RESERVED:
+        return False
+    if tenant is None:
+        return True
+    now = {PLAN: tenant.plan, TIER: tenant.tier}
+    return any(now.get(label, value) != value for label, value in zip(metric.key, key, strict=True))
 
 
 def _keys(metric: Counter, tenant: Tenant) -> Iterator[Key]:

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from mypy import api as mypy
 
-from otel_dynabase import DynabaseInstrumentor, report
+from otel_dynabase import DynabaseInstrumentor, instrumentor, report
 from otel_dynabase.catalog import attributes
 from otel_dynabase.probes import inbox as inboxes
 from otel_dynabase.report import arguments
@@ -332,3 +332,24 @@ def test_ten_thousand_reports_are_ten_thousand_events(telemetry):
     assert len({event.attributes["event_id"] for event in events}) == 10_000
     assert telemetry.value("tenant.tier.transitions") == 10_000
     assert telemetry.value("otel_dynabase.events", outcome="dropped") == 0
+
+
+def test_series_of_an_earlier_plan_end_and_the_new_plans_go_on(telemetry, monkeypatch):
+    report.cache_access("proj_free", level="L1", latency=0.1)
+    report.cache_access("proj_pro", level="L1", latency=0.1)
+    telemetry.rows[0] = {**telemetry.rows[0], "plan": "starter"}
+    telemetry.refresh()
+    report.cache_access("proj_free", level="L1", latency=0.1)
+    assert telemetry.values("tenant.cache.hits", "plan") == {"free": 1, "starter": 1, "pro": 1}
+    telemetry.runtime._retire()
+    assert telemetry.values("tenant.cache.hits", "plan") == {"free": 1, "starter": 1, "pro": 1}, "still to be exported"
+    monkeypatch.setattr(instrumentor, "GRACE", 0)
+    telemetry.runtime._retire()
+    assert telemetry.values("tenant.cache.hits", "plan") == {"starter": 1, "pro": 1}
+
+
+def test_an_unknown_projects_series_stay(telemetry, monkeypatch):
+    report.cache_access("proj_stranger", level="L1", latency=0.1)
+    monkeypatch.setattr(instrumentor, "GRACE", 0)
+    telemetry.runtime._retire()
+    assert telemetry.values("tenant.cache.hits", "plan") == {"unknown": 1}

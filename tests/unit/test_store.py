@@ -337,6 +337,37 @@ def test_an_outdated_series_is_forgotten_when_it_has_not_changed_for_a_while():
     assert store.sum(LIMIT_HITS, key).point().value == 0
 
 
+def test_what_is_added_late_to_a_series_that_somebody_kept_is_not_lost():
+    store, key = Store(), ("a", "HOT", "pro", "max_pool_size", "queued")
+    bound = store.sum(LIMIT_HITS, key)
+    bound.add(3)
+    start = bound.point().start_ns
+
+    def retire(now):
+        return store.retire(lambda _metric, _key: True, now, 100)
+
+    assert (retire(0), retire(100)) == (0, 1)
+    assert list(store.series()) == []
+    retire(150)
+    assert list(store.series()) == [], "nothing has happened"
+    bound.add(2)
+    retire(200)
+    [(metric, found, point)] = store.series()
+    assert (metric, found, point.value, point.start_ns) == (LIMIT_HITS, key, 5, start)
+    assert retire(300) == 1, "it may go again"
+
+
+def test_a_series_that_is_asked_for_again_while_somebody_kept_it_is_the_same():
+    store, key = Store(), ("a", "HOT", "pro", "max_pool_size", "queued")
+    bound = store.sum(LIMIT_HITS, key)
+    bound.add(3)
+    store.retire(lambda _metric, _key: True, 0, 0)
+    assert store.sum(LIMIT_HITS, key) is bound
+    assert [point.value for _, _, point in store.series()] == [3]
+    store.retire(lambda _metric, _key: False, 1, 0)
+    assert [point.value for _, _, point in store.series()] == [3]
+
+
 def test_a_series_that_is_wanted_again_stays():
     store, outdated = filled(), [True]
 
