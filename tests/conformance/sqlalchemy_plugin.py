@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return begin(wrappers, pool)
 
     setattr(pools.PoolWrappers, "_begin", bound)  # noqa: B010  # a method
-    vars(pools)["_for_postgresql"] = lambda _pool: True
+    vars(pools)["for_postgresql"] = lambda _pool: True
     vars(pools)["target_of"] = lambda _engine: ("pretended", None)
 
 

@@ -527,6 +527,17 @@ def test_a_pool_without_an_engine_is_followed_once_it_is_bound(pg, telemetry):
         each.dispose()
 
 
+def test_what_connects_for_a_pool_that_is_not_followed_is_the_drivers_to_measure(pg, telemetry):
+    import psycopg  # noqa: PLC0415
+
+    pool = QueuePool(lambda: psycopg.connect(pg.dsn, password="guess"))  # a wrong one
+    with tenant("proj_pro"), pytest.raises(psycopg.OperationalError):
+        pool.connect()
+    assert telemetry.value("tenant.connection.rejections", project_id="proj_pro", reason="auth_failure") == 1
+    assert telemetry.values("db.errors", "error_type") == {"invalid_authorization_specification": 1}
+    assert times(telemetry) == (0, 0, 0)
+
+
 def test_a_pools_own_name_is_its_name(sync_engine, telemetry):
     with sync_engine(pool_logging_name="orders").connect():
         pass

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from otel_dynabase.adapters.patches import Patch
 from otel_dynabase.adapters.sqlalchemy.control import ControlWrappers, internal, upkeep
-from otel_dynabase.adapters.sqlalchemy.pools import PoolWrappers, bind, queue_get, release
+from otel_dynabase.adapters.sqlalchemy.pools import PoolWrappers, bind, release
+from otel_dynabase.adapters.sqlalchemy.stock import queue_get
 
 if TYPE_CHECKING:
     from otel_dynabase.probes import Probes
@@ -33,13 +34,14 @@ TOUCHPOINTS = (
 INSTANCE_TOUCHPOINTS = (
     "QueuePool._pool",
     "QueuePool._max_overflow",
-    "QueuePool._timeout",
     "QueuePool._pool.mutex",
     "QueuePool._pool.queue",
     "AsyncAdaptedQueuePool._pool._queue._queue",
     "StaticPool.connection",
     "AssertionPool._conn",
-    "Pool._pre_ping",
+    "SingletonThreadPool._all_conns",
+    "SingletonThreadPool._fairy",
+    "Pool._orig_logging_name",
 )
 """Attributes that SQLAlchemy gives its pools when they are made."""
 

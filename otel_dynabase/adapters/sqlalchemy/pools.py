@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import TimeoutError  # noqa: A004  # what its pools raise; it is not the built-in one
-from sqlalchemy.pool import AssertionPool, NullPool, Pool, QueuePool, StaticPool
+from sqlalchemy.pool import Pool
 
 from otel_dynabase import faults
+from otel_dynabase.adapters.sqlalchemy.stock import asyncio_queue, for_postgresql, idle_in, limits, watch
 from otel_dynabase.adapters.sqlalchemy.target import target_of
 from otel_dynabase.probes.acquire import Connecting, Wait, current_wait
 from otel_dynabase.probes.pool import PoolProbe
@@ -41,7 +42,7 @@ def bind(target: Any, project_id: str) -> bool:
     if extension is not None and isinstance(target, extension.AsyncEngine):
         target = target.sync_engine
     pool = target.pool if isinstance(target, Engine) else target
-    if not isinstance(pool, Pool) or not _for_postgresql(pool):
+    if not isinstance(pool, Pool) or not for_postgresql(pool):
         return False
     pool.__dict__[PROJECT] = project_id
     probe = pool.__dict__.get(PROBE)
@@ -55,7 +56,7 @@ def release() -> None:
     for pool in list(_watched):
         pool.__dict__.pop(PROBE, None)
         pool.__dict__.pop(RETIRED, None)
-        queue = _asyncio_queue(pool)
+        queue = asyncio_queue(pool)
         if queue is not None:
             queue.__dict__.pop("get", None)
         _watched.discard(pool)
@@ -70,9 +71,9 @@ class PoolWrappers:
     def follow(self, pool: Pool, engine: Engine | None = None) -> PoolProbe | None:
         """Give a pool its probe; an engine knows where its pool leads, a pool alone is followed once it is bound."""
         probe = None
-        if _for_postgresql(pool):
+        if for_postgresql(pool):
             target, database = (type(pool).__name__, None) if engine is None else target_of(engine)
-            max_size, max_idle = _limits(pool)
+            max_size, max_idle = limits(pool)
             probe = PoolProbe(
                 self._probes.pools,
                 name=pool._orig_logging_name or target,
@@ -80,14 +81,14 @@ class PoolWrappers:
                 min_size=0,
                 max_size=max_size,
                 max_idle=max_idle,
-                idle=_idle_in(weakref.ref(pool)),
+                idle=idle_in(weakref.ref(pool)),
                 project=pool.__dict__.get(PROJECT),
             )
         kept: PoolProbe | None = pool.__dict__.setdefault(PROBE, probe)  # another thread may have been first
         if kept is probe:
             _watched.add(pool)
             if probe is not None:
-                _watch(_asyncio_queue(pool))
+                watch(asyncio_queue(pool))
                 self._probes.pools.opened(probe)
         return kept
 
@@ -178,7 +179,11 @@ class PoolWrappers:
         """Wrap _ConnectionRecord.__connect: a pool's connection, with what the dialect and listeners set up on it."""
 
         def connect(record: Any) -> None:
-            connecting, mark = self._begin_connect(record), Mark()
+            probe = self._probe(record)
+            if probe is None:  # the driver's adapter sees a connection that is nobody's pool's
+                original(record)
+                return
+            connecting, mark = self._begin_connect(probe), Mark()
             try:
                 original(record)
             except BaseException as error:
@@ -192,12 +197,18 @@ class PoolWrappers:
 
         return connect
 
-    def _begin_connect(self, record: Any) -> Connecting | None:
-        """Begin a connect, if somebody waits for it; below, the driver's connect is this one's."""
+    @staticmethod
+    def _probe(record: Any) -> PoolProbe | None:
         try:
             probe: PoolProbe | None = record._ConnectionRecord__pool.__dict__.get(PROBE)
-            if probe is None:
-                return None
+            return probe
+        except Exception:
+            faults.ignore("finding a record's pool")
+            return None
+
+    def _begin_connect(self, probe: PoolProbe) -> Connecting | None:
+        """Begin a connect, if somebody waits for it; below, the driver's connect is this one's."""
+        try:
             wait = current_wait.get()
             if wait is None or wait.probe is not probe:
                 return None if is_internal() else Connecting(self._probes.pools, probe.series(), probe, None)
@@ -272,84 +283,6 @@ class PoolWrappers:
             return successor
 
         return recreate
-
-
-def queue_get(original: Function) -> Function:
-    """Wrap Queue.get of threads' pools, and see whether who asks it finds it empty: with its lock held, exactly."""
-
-    def get(queue: Any, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002  # as wrapped
-        if not block or current_wait.get() is None:
-            return original(queue, block, timeout)
-        with queue.mutex:  # can be taken again by its owner; waiting gives it back altogether
-            if not queue.queue:
-                _queues()
-            return original(queue, block, timeout)
-
-    return get
-
-
-def _watch(queue: Any) -> None:
-    """See whether those who ask an asyncio queue find it empty: some ask in a task of their own, later."""
-    if queue is None:
-        return
-    reference, get = weakref.ref(queue), type(queue).get
-
-    async def observed_get() -> Any:
-        asked: Any = reference()  # there: it is being asked
-        if asked.empty():
-            _queues()
-        return await get(asked)
-
-    queue.get = observed_get
-
-
-def _queues() -> None:
-    try:
-        wait = current_wait.get()
-        if wait is not None:
-            wait.queues()
-    except Exception:
-        faults.ignore("noting a wait")
-
-
-def _for_postgresql(pool: Pool) -> bool:
-    """Say whether a pool is for PostgreSQL; one without an engine does not know, and whoever binds it does."""
-    return getattr(pool._dialect, "name", "postgresql") == "postgresql"
-
-
-def _limits(pool: Pool) -> tuple[int | None, int | None]:
-    """Return how many connections a pool may have, and keep; None where nothing limits them."""
-    if isinstance(pool, QueuePool):
-        size: int | None = pool.size() or None
-        return (None if size is None or pool._max_overflow < 0 else size + pool._max_overflow), size
-    if isinstance(pool, StaticPool | AssertionPool):
-        return 1, 1
-    return None, 0 if isinstance(pool, NullPool) else None
-
-
-def _asyncio_queue(pool: Pool) -> Any:
-    """Return the asyncio queue that a pool waits at, or None."""
-    return getattr(pool.__dict__.get("_pool"), "_queue", None)
-
-
-def _idle_in(reference: weakref.ref[Pool]) -> Callable[[], int]:
-    """Make a function that counts the open connections resting in a pool, if the pool still exists."""
-
-    def idle() -> int:
-        pool = reference()
-        resting = () if pool is None else _resting(pool)
-        return sum(record.dbapi_connection is not None and not record.in_use for record in resting)
-
-    return idle
-
-
-def _resting(pool: Pool) -> list[Any]:
-    """Return the records that a pool keeps; called on another thread."""
-    if isinstance(pool, QueuePool):
-        queue = _asyncio_queue(pool)
-        return list(pool._pool.queue if queue is None else queue._queue)  # type: ignore[attr-defined]  # a threads' one
-    kept = pool.__dict__.get("connection") or pool.__dict__.get("_conn")  # StaticPool, AssertionPool
-    return [kept] if hasattr(kept, "in_use") else list(pool.__dict__.get("_all_conns", ()))  # SingletonThreadPool
 
 
 def _leave(variable: ContextVar[Any], token: Token[Any]) -> None:
