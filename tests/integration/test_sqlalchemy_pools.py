@@ -234,6 +234,34 @@ def test_twenty_threads_and_five_connections_are_fifteen_queued(sync_engine, tel
     assert gauges(telemetry)["pending"] == gauges(telemetry)["used"] == 0
 
 
+def test_idle_and_used_never_exceed_the_maximum(sync_engine, telemetry):
+    """Read the whole time, while threads come, go, and lose their connections."""
+    engine, seen, done = sync_engine(pool_size=2, max_overflow=1), [], threading.Event()
+
+    def work(turn):
+        with engine.connect() as connection:
+            connection.execute(ONE)
+            if turn % 7 == 0:
+                connection.invalidate()
+            elif turn % 11 == 0:
+                connection.rollback()
+                connection.detach()
+
+    def watch():
+        while not done.is_set():
+            seen.append(gauges(telemetry))
+
+    with ThreadPoolExecutor(9) as threads:
+        watching = threads.submit(watch)
+        list(threads.map(work, range(200)))
+        done.set()
+        watching.result()
+    assert len(seen) > 10
+    assert max(found["idle"] + found["used"] for found in seen) <= 3
+    assert times(telemetry)[0] == times(telemetry)[2] == 200
+    assert gauges(telemetry)["used"] == gauges(telemetry)["pending"] == gauges(telemetry)["queued"] == 0
+
+
 async def test_queueing_shows_while_it_lasts(async_url, telemetry, eventually):
     engine = create_async_engine(async_url, pool_size=1, max_overflow=0)
     held = await engine.connect()
