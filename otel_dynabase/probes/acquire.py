@@ -119,6 +119,7 @@ class Wait:
                     self._limit((given or now) - self.began, depth, "max_pool_size", "queued")
             kind = error_type(error)
             if reason is not None:  # nobody could be given a connection, because none could be made
+                self.probe.disappointed[series.tenant.project_id] = series
                 self.probe.pools.connect_failed(series, reason, self.began, self.probe.name)
             elif not self.connect_failed and kind != "cancelled":
                 series.count(ERRORS, kind)
@@ -208,8 +209,17 @@ class Supplying:
                 first = next(iter(list(probe.waits)), None)
                 series = probe.pools.tenants.of(NOBODY.project_id) if first is None else first.series
             series.pool(probe.name).create.record(perf_counter() - self.began)
+            self._consoled(probe)
         except Exception:
             faults.ignore("measuring a pool's connect")
+
+    def _consoled(self, probe: PoolProbe) -> None:
+        """End the starts of tenants who have waited in vain; who waits now ends its own."""
+        waiting = {wait.series.tenant.project_id for wait in list(probe.waits)}
+        for project in probe.disappointed.keys() - waiting:
+            series = probe.disappointed.pop(project, None)
+            if series is not None:
+                probe.pools.cold_starts.connected(series, self.began, again=True)
 
     def failed(self, error: BaseException) -> None:
         """Note why there is no connection; being stopped is no reason."""

@@ -40,8 +40,8 @@ class PoolProbe:
 
     __slots__ = (
         *("__weakref__", "_bound", "_generation", "_idle", "_project", "_tenants"),
-        *("database", "failure", "held", "max_idle", "max_size", "min_size", "name", "pools", "queue", "statements"),
-        "waits",
+        *("database", "disappointed", "failure", "held", "max_idle", "max_size", "min_size", "name", "pools", "queue"),
+        *("statements", "waits"),
     )
 
     def __init__(
@@ -71,6 +71,8 @@ class PoolProbe:
         """Connections that are out: for whom, and since when."""
         self.failure: Failure | None = None
         """Why the pool's own workers cannot connect, since they last could."""
+        self.disappointed: dict[str, TenantSeries] = {}
+        """Tenants who waited in vain because of that: the next connection ends their wait, even if none is there."""
         self.statements: dict[str, StatementSeries] = {}
         """Where statements go, by their text, while the pool is one tenant's: one look instead of four."""
         self._idle = idle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -190,7 +191,7 @@ def _excerpt(value: object) -> str:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return a copy that can be exported: whatever is no plain value becomes text, what is too large is cut."""
+    """Return a copy that can be exported: what is no plain value becomes text, what is too large is cut."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
@@ -202,8 +203,16 @@ def plain(value: Any, depth: int = 0) -> Any:
             entries = list(value.items())[:MAX_ENTRIES]
             return {str(key)[:MAX_TEXT]: plain(item, depth + 1) for key, item in entries}
         if isinstance(value, list | tuple | set | frozenset):
-            return [plain(item, depth + 1) for item in list(value)[:MAX_ENTRIES]]
+            return _alike([plain(item, depth + 1) for item in list(value)[:MAX_ENTRIES]])
     return str(value)[:MAX_TEXT]
+
+
+def _alike(items: list[Any]) -> list[Any]:
+    """Return a list of one type, as some versions of the SDK export no other: of texts, if it is none."""
+    kinds = {type(item) for item in items}
+    if len(kinds) <= 1 and kinds <= {bool, int, float, str}:
+        return items
+    return [item if isinstance(item, str) else json.dumps(item) for item in items]
 
 
 def nanoseconds(at: datetime | None) -> int | None:

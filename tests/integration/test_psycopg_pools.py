@@ -394,6 +394,22 @@ def test_a_client_that_waits_until_the_server_is_up_saw_one_cold_start(pool_of, 
     assert event.attributes["startup_duration_ms"] > 500
 
 
+def test_a_start_that_nobody_waited_for_to_its_end_is_one_too(pool_of, server, telemetry):
+    """Who asked first gave up; the pool's worker connects when nobody waits; who asks then is served at once."""
+    server.stop()
+    pool = pool_of(dsn=server.dsn(), min_size=1, timeout=0.5)
+    with tenant("proj_pro"):
+        with pytest.raises(psycopg_pool.PoolTimeout):
+            use(pool)
+        server.start()
+        until(lambda: pool.get_stats().get("pool_available", 0) >= 1)
+        assert use(pool) == [(1,)]
+        assert use(pool) == [(1,)]
+    found = measured(telemetry, project_id="proj_pro")
+    assert (found["cold starts"], found["first queries"]) == (1, 1)
+    assert found["errors"] == {"connection": 1}
+
+
 async def test_a_task_that_waits_until_the_server_is_up_saw_one_cold_start(server, telemetry, eventually):
     server.stop()
     options = {"min_size": 1, "max_size": 2, "open": False, "kwargs": {"autocommit": True}}

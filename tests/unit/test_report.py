@@ -242,11 +242,18 @@ def test_facts_that_cannot_be_exported_are_written_as_text(telemetry):
         def __str__(self):
             return "odd"
 
-    facts = {"odd": Odd(), 5: {"deep": [1, (2.5, None, Odd())]}, "when": datetime(2026, 1, 1, tzinfo=UTC), "nan": 1e999}
+    facts = {
+        "odd": Odd(),
+        5: {"deep": [1, (2.5, None, Odd())]},
+        "list": [1, 2],
+        "when": datetime(2026, 1, 1, tzinfo=UTC),
+        "nan": 1e999,
+    }
     report.tier_transition("proj_pro", **EVERY["tier_transition"], trigger_conditions=facts)
     assert only(telemetry, "tier_transition")["trigger_conditions"] == {
         "odd": "odd",
-        "5": {"deep": (1, (2.5, None, "odd"))},
+        "5": {"deep": ("1", '["2.5", "null", "odd"]')},
+        "list": (1, 2),
         "when": "2026-01-01T00:00:00+00:00",
         "nan": "inf",
     }
