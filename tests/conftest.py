@@ -23,6 +23,13 @@ PRO = {"project_id": "proj_pro", "tenant_id": "org_pro", "plan": "pro", "tier": 
 ASLEEP = {"project_id": "proj_asleep", "tenant_id": "org_asleep", "plan": "starter", "tier": "COLD"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def frozen():
+    """Leave what was imported out of garbage collections: each test makes one, to see what it leaves behind."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def strict(monkeypatch):
     """Raise what production would ignore, so that no test passes over a fault; tests about faults ask for `lenient`."""
