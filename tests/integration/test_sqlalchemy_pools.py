@@ -380,6 +380,32 @@ async def test_a_callers_own_end_of_waiting_is_cancellation(async_url, telemetry
     await engine.dispose()
 
 
+async def test_cancelling_who_connects_frees_its_place_and_is_nobodys_failure(pg, telemetry, eventually):
+    import asyncpg  # noqa: PLC0415
+
+    gate = asyncio.Event()
+
+    async def connect(**_options):
+        await gate.wait()
+        return await asyncpg.connect(pg.dsn)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=1, max_overflow=0)
+    connecting, queueing = (asyncio.ensure_future(use(engine)) for _ in range(2))
+    await eventually(lambda: gauges(telemetry)["queued"] == 1)
+    for task in (queueing, connecting):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert gauges(telemetry) == resting(0)
+    gate.set()
+    assert await use(engine) == 1
+    await engine.dispose()
+    assert times(telemetry) == (1, 1, 1)
+    assert telemetry.limit_hits() == {("max_pool_size", "queued"): 1}
+    assert telemetry.value("db.errors") == 0
+    assert telemetry.value("tenant.cold_starts") == 0
+
+
 async def test_cancelling_a_holder_returns_its_place(async_url, telemetry, eventually):
     engine = create_async_engine(async_url, pool_size=1, max_overflow=0)
     holder = asyncio.create_task(use(engine, text("SELECT pg_sleep(60)")))
