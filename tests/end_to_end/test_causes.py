@@ -30,6 +30,8 @@ PLANS = {
     "free_2": "free",
 }
 
+REASONS = ("tier_limit_exceeded", "circuit_open", "pool_exhausted", "auth_failure")
+
 
 @pytest.fixture(scope="module")
 def targets(stack: Stack, sleeper: Postgres) -> dict[str, str]:
@@ -81,7 +83,10 @@ def test_every_cause_is_in_both_stores_exactly_as_often_as_it_was_caused(
     free = {("free_1", "max_pool_size", "queued"): 2, ("free_2", "max_pool_size", "queued"): 2}
     assert eventually(lambda: in_clickhouse(stack), (limits | free).__eq__) == limits | free
 
+    # every reason is there for every tenant, at 0 where nothing happened: an alert must see the first increment
+    nothing = {(project, reason): 0 for project in {*PLANS, "_other"} - {"free_1", "free_2"} for reason in REASONS}
     assert by(stack, "sum by (project_id, reason) (tenant_connection_rejections_total)", "project_id", "reason") == {
+        **nothing,
         ("timed_out", "pool_exhausted"): caused["timed_out"],
         ("limited", "tier_limit_exceeded"): caused["too_many"],
         ("wrong_password", "auth_failure"): caused["wrong_password"],
@@ -93,7 +98,11 @@ def test_every_cause_is_in_both_stores_exactly_as_often_as_it_was_caused(
 
 def check_cold_start(stack: Stack) -> None:
     labels = ("project_id", "plan", "source_tier")
-    assert by(stack, "tenant_cold_starts_total", *labels) == {("sleeper", "enterprise", "WARM"): 1}
+    nothing = {
+        (project, "enterprise", tier): 0 for project in ("sleeper", "limited") for tier in ("COLD", "WARM", "unknown")
+    }
+    expected = nothing | {("sleeper", "enterprise", "WARM"): 1}
+    assert by(stack, "tenant_cold_starts_total", *labels) == expected
     assert by(stack, "tenant_cold_start_duration_seconds_count", "project_id") == {("sleeper",): 1}
     assert by(stack, "tenant_first_query_latency_seconds_count", "project_id") == {("sleeper",): 1}
     rows = stack.clickhouse.rows(
