@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.config import LOCATION, SETTINGS, Config, Dsn, Setting
 from otel_dynabase.directory import UnusableError
+from otel_dynabase.instrumentor import sdk_disabled
 from otel_dynabase.observer import sdk
 from otel_dynabase.observer.progress import Progress, speak
 from otel_dynabase.observer.run import UNUSABLE, Observer
@@ -115,7 +116,7 @@ def _observe(given: argparse.Namespace) -> int:
         return _unusable("There is no tenant directory: set OTEL_DYNABASE_DIRECTORY, or see --help.")
     if sdk.is_configured():
         return _unusable("Run it without opentelemetry-instrument: it configures OpenTelemetry itself.")
-    if not config.enabled or sdk.is_disabled():
+    if not config.enabled or sdk_disabled():
         logger.warning("OTEL_DYNABASE_ENABLED or OTEL_SDK_DISABLED switches this off: there is nothing to do.")
         return 0
     try:

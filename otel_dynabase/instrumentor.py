@@ -289,7 +289,7 @@ def _patch(patches: Patches, what: str, table: tuple[Patch, ...]) -> None:
         logger.warning("otel-dynabase: %s cannot be instrumented and is left alone", what, exc_info=True)
 
 
-def _sdk_disabled() -> bool:
+def sdk_disabled() -> bool:
     """Say whether the SDK's own switch is off: its readers collect all the same, and would collect ours."""
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
@@ -320,7 +320,7 @@ class DynabaseInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             for passed in ("skip_dep_check", "raise_exception_on_conflict"):
                 kwargs.pop(passed, None)
             config = Config.load(None, **kwargs)
-            if config.enabled and not _sdk_disabled():
+            if config.enabled and not sdk_disabled():
                 self.runtime = Runtime(config, **providers)
                 self.runtime.start()
             else:

@@ -43,11 +43,6 @@ def is_configured() -> bool:
     return isinstance(metrics.get_meter_provider(), MeterProvider)
 
 
-def is_disabled() -> bool:
-    """Say whether OpenTelemetry's own switch is off."""
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-
-
 def instance() -> str:
     """Return the instance that this process is or may be: what the environment names, or else a new one."""
     return _given_instance() or str(uuid.uuid4())
