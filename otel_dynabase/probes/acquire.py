@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_dynabase import faults
 from otel_dynabase.catalog.metrics import ERRORS, LIMIT_QUEUE
@@ -13,6 +13,8 @@ from otel_dynabase.probes.failures import TOO_MANY_CONNECTIONS, Failure, error_t
 from otel_dynabase.spans import current_span, in_context, name_tenant
 
 if TYPE_CHECKING:
+    from contextvars import Token
+
     from otel_dynabase.probes.pool import PoolProbe, Pools
     from otel_dynabase.probes.tenants import TenantSeries
 
@@ -231,3 +233,11 @@ class Supplying:
                     wait.failure = failure
         except Exception:
             faults.ignore("noting a pool's failed connect")
+
+
+def leave(variable: ContextVar[Any], token: Token[Any]) -> None:
+    """Give a context variable back the value that it had."""
+    try:
+        variable.reset(token)
+    except ValueError:  # ended late, in another context than it began in: that context is gone anyway
+        pass

@@ -9,13 +9,12 @@ from asyncpg.pool import Pool
 
 from otel_dynabase import faults
 from otel_dynabase.adapters.asyncpg.target import target_of
-from otel_dynabase.probes.acquire import Connecting, Wait, current_wait
+from otel_dynabase.probes.acquire import Connecting, Wait, current_wait, leave
 from otel_dynabase.probes.pool import PoolProbe
 from otel_dynabase.tenant import Mark, is_internal, mark_connecting, mark_internal, marked, unmark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
 
     from otel_dynabase.probes import Probes
     from otel_dynabase.probes.tenants import TenantSeries
@@ -127,7 +126,7 @@ class PoolWrappers:
                 wait.failed(error)
                 raise
             finally:
-                _leave(token)
+                leave(current_wait, token)
             wait.done(connection._holder)
             return connection
 
@@ -274,7 +273,7 @@ async def _connecting(connecting: Connecting | None, mark: Mark, original: Funct
             connecting.failed(error)
         raise
     finally:
-        _leave(token)
+        leave(current_wait, token)
         mark.end()
     if connecting is not None:
         connecting.done()
@@ -320,10 +319,3 @@ def _is_open(holder: Any) -> bool:
         return connection is not None and not connection.is_closed()
     except AttributeError:
         return False
-
-
-def _leave(token: Token[Wait | None]) -> None:
-    try:
-        current_wait.reset(token)
-    except ValueError:  # ended late, in another context than it began in: that context is gone anyway
-        pass

@@ -14,13 +14,12 @@ from sqlalchemy.pool import Pool
 from otel_dynabase import faults
 from otel_dynabase.adapters.sqlalchemy.stock import asyncio_queue, for_postgresql, idle_in, limits, watch
 from otel_dynabase.adapters.sqlalchemy.target import target_of
-from otel_dynabase.probes.acquire import Connecting, Wait, current_wait
+from otel_dynabase.probes.acquire import Connecting, Wait, current_wait, leave
 from otel_dynabase.probes.pool import PoolProbe
 from otel_dynabase.tenant import Mark, is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Token
 
     from otel_dynabase.probes import Probes
 
@@ -122,7 +121,7 @@ class PoolWrappers:
                 raise
             finally:
                 mark.end()
-                _leave(current_wait, token)
+                leave(current_wait, token)
             self._given(wait, fairy)
             return fairy
 
@@ -226,7 +225,7 @@ class PoolWrappers:
             try:
                 return original(record)
             finally:
-                _leave(_was_open, token)
+                leave(_was_open, token)
 
         return get_connection
 
@@ -283,10 +282,3 @@ class PoolWrappers:
             return successor
 
         return recreate
-
-
-def _leave(variable: ContextVar[Any], token: Token[Any]) -> None:
-    try:
-        variable.reset(token)
-    except ValueError:  # ended late, in another context than it began in: that context is gone anyway
-        pass
