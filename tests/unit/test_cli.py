@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from otel_dynabase import cli
+from otel_dynabase.commands import observe
 from otel_dynabase.config import SETTINGS, Config, Dsn
 from otel_dynabase.observer.settings import OBSERVER_SETTINGS, ObserverConfig, state_file
 from otel_dynabase.observer.state.configured import NoStateError, dsn_of, state_of
@@ -19,7 +20,7 @@ SECRET = "postgresql://ada:hunter2@db/x"
 @pytest.fixture(autouse=True)
 def apart(monkeypatch):
     """Leave the test process's logging and environment alone."""
-    monkeypatch.setattr(cli, "speak", lambda: None)
+    monkeypatch.setattr(observe, "speak", lambda: None)
     for setting in (*SETTINGS, *OBSERVER_SETTINGS):
         monkeypatch.delenv(setting.variable, raising=False)
 
@@ -42,13 +43,13 @@ def test_help_teaches_every_setting_that_may_be_an_argument(capsys):
     said = capsys.readouterr().out
     assert end.value.code == 0
     for setting in OBSERVER_SETTINGS:
-        assert (f"({setting.variable})" in " ".join(said.split())) is cli._is_flag(setting)
+        assert (f"({setting.variable})" in " ".join(said.split())) is observe.is_flag(setting)
     assert "examples:" in said
     assert "exit codes:" in said
 
 
 def test_only_places_of_files_may_be_given_where_a_secret_may_be():
-    flags = {setting.name for setting in (*SETTINGS, *OBSERVER_SETTINGS) if setting.secret and cli._is_flag(setting)}
+    flags = {setting.name for setting in (*SETTINGS, *OBSERVER_SETTINGS) if setting.secret and observe.is_flag(setting)}
     assert flags == {"directory", "observe_state"}
 
 

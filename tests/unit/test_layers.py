@@ -22,6 +22,8 @@ LAYERS = (
     ("background",),
     ("instrumentor",),
     ("observer",),
+    ("clickhouse",),
+    ("commands",),
     ("cli",),
 )
 """From the top: a module imports only from layers above its own, or from its own package."""

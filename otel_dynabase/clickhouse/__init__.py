@@ -1,0 +1,1 @@
+"""The stored events: how to reach ClickHouse, its schema, and what is asked of it."""
