@@ -5,7 +5,7 @@ OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test check format test-oldest conformance bench-overhead bench-soak bench-observe
+.PHONY: help setup build demo signals up down test check format test-oldest conformance bench-overhead bench-soak bench-observe bench-ledger
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -79,3 +79,6 @@ bench-soak: setup ## 100,000 tenants through one process: memory levels off
 
 bench-observe: setup ## The observer over 2,000 projects, some of whose databases are slow or dead
 	@$(RUN) -m benchmarks.observe
+
+bench-ledger: build ## Everybody on an event's way is killed and paused, under load: none is lost (about 16 minutes)
+	@$(RUN) -m benchmarks.ledger
