@@ -141,8 +141,9 @@ class EventLog:
     ) -> Record | None:
         """Send one event; `span` is the span that it belongs to where that is not the current one.
 
-        `amends` is an earlier record that this one takes the place of: under its id, number and time, so that storage
-        keeps the later one. Returns the record, or None where there is no room for it.
+        `amends` is an earlier record that this one takes the place of: under its id, number and time, as its next
+        revision, so that storage keeps this one whichever arrives last. Returns the record, or None where there is no
+        room for it.
         """
         with self._lock:
             if self.backlog >= self._capacity:
@@ -165,6 +166,7 @@ class EventLog:
             )
             if amends is not None:
                 record.event_id, record.time_ns = amends.event_id, amends.time_ns
+                record.attributes["event_revision"] = amends.attributes.get("event_revision", 0) + 1
             record.attributes["event_id"] = record.event_id
             self._outbox.append(record)
         self._counts["emitted" if amends is None else "amended"].add()

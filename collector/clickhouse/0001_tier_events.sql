@@ -5,7 +5,8 @@
 -- fail: a malformed attribute becomes 0 or empty, or one bad event would block the collector's queue for good.
 --
 -- Read it with FINAL: a batch that the collector sends again, because an answer got lost, brings the same rows again;
--- they have the same sort key, and FINAL shows one of them. MATERIALIZED columns are not in `*`: name them.
+-- they have the same sort key, and FINAL shows one of them: the one with the highest event_revision, so that an amended
+-- event stays amended, whichever copy arrives last. MATERIALIZED columns are not in `*`: name them.
 CREATE TABLE IF NOT EXISTS tier_events
 (
     -- as the exporter writes them
@@ -33,6 +34,8 @@ CREATE TABLE IF NOT EXISTS tier_events
         LogAttributes['event_id'],
         reinterpret(sipHash128(ServiceName, TraceId, SpanId, Body, toString(LogAttributes)), 'UUID')),
     event_seq UInt64 MATERIALIZED toUInt64OrZero(LogAttributes['event_seq']) CODEC(ZSTD(1)),
+    -- 0 as it was told first; one more each time that it was told again with more in it
+    event_revision UInt32 MATERIALIZED toUInt32OrZero(LogAttributes['event_revision']) CODEC(ZSTD(1)),
     service_instance_id String MATERIALIZED ResourceAttributes['service.instance.id'] CODEC(ZSTD(1)),
     timestamp DateTime64(9, 'UTC') ALIAS Timestamp,
     event_type LowCardinality(String) MATERIALIZED EventName,
@@ -74,14 +77,18 @@ CREATE TABLE IF NOT EXISTS tier_events
     expected_rate Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['expected_rate']),
     deviation Nullable(Float64) MATERIALIZED toFloat64OrNull(LogAttributes['deviation'])
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(event_revision)
 -- By day: what is 90 days old goes as whole files, on the day it is due and without rewriting anything, and a batch that
 -- was sent twice always meets its first copy in the same partition.
 PARTITION BY toDate(Timestamp)
--- One project's history of one type is one range of rows; event_id last, so that the same event is the same key.
+-- One project's history of one type is one range of rows; event_id last, so that the same event is the same key. The
+-- index in memory does without it.
+PRIMARY KEY (project_id, event_type, Timestamp)
 ORDER BY (project_id, event_type, Timestamp, event_id)
 TTL toDateTime(Timestamp) + INTERVAL 90 DAY DELETE
 SETTINGS
+    -- a project has a few events a day: a granule of the default's 8192 rows would be read for the sake of ten
+    index_granularity = 256,
     ttl_only_drop_parts = 1,
     -- a retried INSERT of an identical batch is dropped before it is even written; FINAL is for the other cases
     non_replicated_deduplication_window = 1000;

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
 from examples.stack.part import Part
-from examples.stack.process import ROOT, ChildProcess, answers_ok, free_port, python_program
+from examples.stack.process import ChildProcess, answers_ok, free_port, python_program
+from otel_dynabase.clickhouse import migrations
+from otel_dynabase.clickhouse.connection import Connection
+from otel_dynabase.clickhouse.settings import ClickHouseConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Self
 
-SCHEMA: Final = ROOT / "collector" / "clickhouse"
 QUERY_TIMEOUT: Final = 60.0
-STATEMENT_END: Final = re.compile(r";\s*$", re.MULTILINE)
 
 
 class ClickHouseError(RuntimeError):
@@ -90,14 +90,19 @@ class ClickHouse(Part):
         parameters |= {f"param_{name}": value for name, value in values.items()}
         return [json.loads(line) for line in self.execute(sql, parameters=parameters).splitlines()]
 
-    def apply(self, files: Sequence[Path] | None = None) -> None:
-        """Run every statement of the SQL files, by default the project's schema in order; all can be run again."""
-        for file in files if files is not None else sorted(SCHEMA.glob("*.sql")):
-            for statement in statements(file.read_text()):
-                self.execute(statement)
+    def connection(self) -> Connection:
+        """Connect as the package's own commands do."""
+        url = httpx.URL(self.url)
+        return Connection(
+            ClickHouseConfig.load(
+                {},
+                clickhouse_url=str(url.copy_with(username=None, password=None)),
+                clickhouse_user=url.username or None,
+                clickhouse_password=url.password or None,
+            )
+        )
 
-
-def statements(script: str) -> list[str]:
-    """Split a SQL script at each semicolon that ends a line; lines that are comments go away."""
-    code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
-    return [statement.strip() for statement in STATEMENT_END.split(code) if statement.strip()]
+    def apply(self) -> None:
+        """Bring the schema up to date, as `otel-dynabase migrate` does."""
+        with self.connection() as connection:
+            migrations.bring_up_to_date(connection)

@@ -10,7 +10,7 @@ import uuid
 import httpx
 import pytest
 
-from examples.stack.clickhouse import ClickHouse, ClickHouseError, statements
+from examples.stack.clickhouse import ClickHouse, ClickHouseError
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +135,6 @@ def store(clickhouse, *events, timestamp="2026-11-20 12:00:00.123456789"):
     clickhouse.execute(INSERT, data="\n".join(map(json.dumps, rows)).encode())
 
 
-def test_the_schema_can_be_applied_again(clickhouse):
-    clickhouse.apply()
-
-
 def test_an_event_is_unpacked_into_columns(clickhouse):
     event = {
         "event.name": "limit_hit", "event_id": str(uuid.uuid4()), "event_seq": "7", "project_id": "unpacked",
@@ -191,7 +187,3 @@ def test_a_projects_recent_history_is_found_by_the_sort_key(clickhouse):
 def test_events_go_after_90_days(clickhouse):
     (table,) = clickhouse.rows("SELECT engine_full FROM system.tables WHERE name = 'tier_events'")
     assert "toIntervalDay(90)" in table["engine_full"]
-
-
-def test_comments_may_hold_semicolons():
-    assert statements("-- a; b;\nSELECT 1;\n\n-- c\nSELECT ';' ;\n") == ["SELECT 1", "SELECT ';'"]

@@ -219,6 +219,7 @@ def test_a_report_after_the_first_statement_amends_the_clients_event(world):
     event = assert_one_start(world, "unknown")
     assert (event["startup_duration_ms"], event["first_query_latency_ms"]) == (1000.0, 250.0)
     assert [record.attributes["event_seq"] for record in world.events._outbox] == [1, 1]
+    assert [record.attributes.get("event_revision") for record in world.events._outbox] == [None, 1]
 
 
 def test_a_report_before_the_client_noticed_is_amended_by_the_client(world):
