@@ -74,3 +74,20 @@ CACHE_ALERT = Event(
 
 EVENTS: tuple[Event, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Event))
 """All of the above, in the order they are written."""
+
+SERIES_NAMED = Event(
+    "tenant_series_named",
+    ("reason", "weight", "weight_error", "counterpart_project_id"),
+    "The collector gave the tenant series of its own: it outweighs another one of its plan.",
+    ("collector",),
+)
+SERIES_FOLDED = Event(
+    "tenant_series_folded",
+    ("reason", "weight", "weight_error", "counterpart_project_id"),
+    "The collector folded the tenant's series into `_other`, where its plan's sums have it.",
+    ("collector",),
+)
+STORED: tuple[Event, ...] = (*EVENTS, SERIES_NAMED, SERIES_FOLDED)
+"""What `tier_events` may hold: EVENTS, and what the collector tells of itself."""
+PROBE_PROJECT = "_doctor"
+"""Whose events `otel-dynabase doctor` sends; no question about tenants sees them."""

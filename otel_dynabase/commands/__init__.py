@@ -1,6 +1,6 @@
 """The commands of `otel-dynabase`, one module each: `register` adds a parser whose default `command` runs it."""
 
-from otel_dynabase.commands import observe
+from otel_dynabase.commands import cold_starts, events, observe, timeline, upsell
 
-COMMANDS = (observe,)
+COMMANDS = (observe, timeline, upsell, cold_starts, events)
 """In the order of `--help`."""

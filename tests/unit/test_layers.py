@@ -23,6 +23,8 @@ LAYERS = (
     ("instrumentor",),
     ("observer",),
     ("clickhouse",),
+    ("history",),
+    ("output",),
     ("commands",),
     ("cli",),
 )

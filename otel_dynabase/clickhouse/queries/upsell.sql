@@ -9,13 +9,12 @@ SELECT
     argMax(tenant_id, Timestamp) AS tenant_id,
     any(plan_now) AS plan,
     countIf(counts) AS ceiling_hits,
-    arraySort(groupUniqArrayIf(toString(resource_type), counts)) AS resources,
     countIf(counts AND resource_type = 'connections') AS connections,
     countIf(counts AND resource_type = 'query_rate') AS query_rate,
     countIf(counts AND resource_type = 'storage') AS storage,
     countIf(counts AND resource_type = 'compute_time') AS compute_time,
-    toUnixTimestamp64Nano(maxIf(Timestamp, counts)) AS last_ns,
-    argMaxIf(LogAttributes['upgrade_suggested'], Timestamp, counts) = 'true' AS upgrade_suggested
+    maxIf(Timestamp, counts) AS last_hit,
+    argMaxIf(JSONExtractString(LogAttributes['metadata'], 'larger_plan'), Timestamp, counts) AS next_plan
 FROM
 (
     SELECT

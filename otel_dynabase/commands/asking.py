@@ -1,0 +1,128 @@
+"""What the commands that ask ClickHouse share: their arguments, one connection, one line when it does not work."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_dynabase.clickhouse.connection import ClickHouseError, Connection
+from otel_dynabase.clickhouse.settings import CLICKHOUSE_SETTINGS, ClickHouseConfig
+from otel_dynabase.commands import flags, ranges
+from otel_dynabase.output.answer import FORMS, write
+from otel_dynabase.output.harmless import cut, printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+
+    from otel_dynabase.commands.ranges import Range
+    from otel_dynabase.output.answer import Answer
+
+FOUND, NOTHING, UNUSABLE = 0, 1, 2
+"""Exit codes."""
+CODES: Final = (
+    "exit codes: 0 there is an answer, 1 there is nothing to show, 2 it could not be asked (one line says why)"
+)
+PASSWORDS: Final = (
+    "Where ClickHouse is may also come from the environment, as the help of each argument says;\n"
+    "its password comes only from there: OTEL_DYNABASE_CLICKHOUSE_PASSWORD or OTEL_DYNABASE_CLICKHOUSE_PASSWORD_FILE."
+)
+MESSAGE: Final = re.compile(r"(?P<code>Code: (?P<number>\d+)\. )?DB::Exception: (?P<text>.*?)(?: \(for url .*)?$")
+REASON: Final = re.compile(r"\[Errno -?\d+\] [^)'\"]+|timed out|[Nn]ame or service not known")
+SHOWN: Final = 300
+ADVICE: Final = {
+    47: "the tables are of another version: run otel-dynabase migrate",
+    60: "the tables are not there: run otel-dynabase migrate",
+    81: "there is no such database: see OTEL_DYNABASE_CLICKHOUSE_DATABASE, or run otel-dynabase migrate",
+    159: "it took too long: ask for a shorter time (--since, --until)",
+    192: "there is no such user: see OTEL_DYNABASE_CLICKHOUSE_USER",
+    193: "the password is wrong: see OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
+    194: "a password is needed: set OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
+    241: "it needs too much memory: ask for a shorter time (--since, --until)",
+    497: "this user may not read that: ask as a reader (OTEL_DYNABASE_CLICKHOUSE_USER)",
+    516: "user or password is wrong: see OTEL_DYNABASE_CLICKHOUSE_USER and OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
+}
+"""What to do about an error of ClickHouse's, by its number."""
+UNREACHABLE: Final = "is it running? set OTEL_DYNABASE_CLICKHOUSE_URL, or give --clickhouse-url"
+
+
+def add(parser: ArgumentParser, run: Callable[[Namespace], int], *, since: str, forms: tuple[str, ...] = FORMS) -> None:
+    """Add the arguments that every question has, and what answers it."""
+    ranges.add(parser, since)
+    parser.add_argument(
+        "--format", choices=forms, default=forms[0], help=f"how to write the answer (default: {forms[0]})"
+    )
+    add_clickhouse(parser)
+    parser.set_defaults(command=run)
+
+
+def add_clickhouse(parser: ArgumentParser) -> None:
+    """Add the settings of the connection, as far as they are no secrets."""
+    group = parser.add_argument_group("ClickHouse")
+    for setting in CLICKHOUSE_SETTINGS:
+        if not setting.secret:
+            flags.add(group, setting, setting.name)
+
+
+def parser_of(commands: Any, name: str, what: str, description: str, examples: str) -> ArgumentParser:
+    """Add a command whose help teaches by examples."""
+    parser: ArgumentParser = commands.add_parser(
+        name,
+        help=what,
+        description=description,
+        epilog=f"{examples}\n{PASSWORDS}\n\n{CODES}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def config_of(given: Namespace) -> ClickHouseConfig:
+    """Return the settings of the connection: arguments win over the environment."""
+    names = {setting.name for setting in CLICKHOUSE_SETTINGS}
+    return ClickHouseConfig.load(None, **{name: value for name, value in vars(given).items() if name in names})
+
+
+def ask(given: Namespace, question: Callable[[Connection, Range], int]) -> int:
+    """Run a question over one connection; say in one line what does not work, and what to do."""
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # what it logs is said below, once
+    try:
+        asked = ranges.given(given, datetime.now(UTC))
+        with Connection(config_of(given)) as connection:
+            return question(connection, asked)
+    except (ClickHouseError, ValueError) as error:
+        return unusable(explained(error) if isinstance(error, ClickHouseError) else str(error))
+    except BrokenPipeError:  # who was reading has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is there anything to say at the end
+        return FOUND
+
+
+def answered(given: Namespace, answer: Answer) -> int:
+    """Write an answer in the form that was asked for; return the exit code."""
+    coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    write(answer, given.format, sys.stdout, sys.stderr, coloured=coloured)
+    sys.stdout.flush()  # a pipe that is broken is broken here
+    return FOUND if answer.rows else NOTHING
+
+
+def explained(error: ClickHouseError) -> str:
+    """Say in one line what was wrong, and what to do about it."""
+    where, separator, said = str(error).partition(": ")
+    if not separator:  # the package's own words, such as how to install what is missing
+        return str(error)
+    found = MESSAGE.search(said)
+    if found is None:
+        reason = REASON.search(said)
+        return f"{where} cannot be reached ({reason[0] if reason else cut(printable(said), SHOWN)}): {UNREACHABLE}"
+    advice = ADVICE.get(error.code or int(found["number"] or 0))
+    return f"{where}: {cut(printable(found['text']), SHOWN)}" + (f" - {advice}" if advice else "")
+
+
+def unusable(why: str) -> int:
+    """Say why there is no answer; return the exit code."""
+    print(f"otel-dynabase: {why}", file=sys.stderr)  # noqa: T201  # a command
+    return UNUSABLE

@@ -1,0 +1,1 @@
+"""What happened, out of the stored events: in words for people, in the ticket's shape for programs."""
