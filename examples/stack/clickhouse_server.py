@@ -4,14 +4,17 @@
 
 It speaks what `curl`, HTTP clients and the collector's `clickhouseexporter` use of the interface: the query in the URL
 or the body, inserted data in the body (plain or gzip), FORMAT, `default_format`, `database`, `param_…`, settings as
-URL parameters, errors as a status with text and `X-ClickHouse-Exception-Code`, `/ping`. Not: sessions, users,
-ClickHouse's own block compression, more than one result block for a client that asks for a protocol version.
+URL parameters, errors as a status with text and `X-ClickHouse-Exception-Code`, `/ping`, users and passwords
+(`clickhouse_access`). Not: sessions, ClickHouse's own block compression, more than one result block for a client that
+asks for a protocol version.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import binascii
 import re
 import shutil
 import zlib
@@ -27,6 +30,14 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from examples.stack.clickhouse_access import (
+    ABOUT_ACCESS,
+    ADMINISTRATOR,
+    OWNER,
+    Access,
+    ExistsError,
+    UnknownStatementError,
+)
 from examples.stack.clickhouse_native import REVISION_WITH_SERIALIZATION, BlockTooLargeError, for_client
 
 if TYPE_CHECKING:
@@ -45,6 +56,7 @@ INSERT_FORMAT: Final = re.compile(
     r"(?P<into>\s*INSERT\s+INTO\b.*?)(?P<tail>(\s+SETTINGS\s.*)?\s+FORMAT\s+\w+\s*;?\s*)", re.IGNORECASE | re.DOTALL
 )
 FORMAT: Final = re.compile(r"\bFORMAT\s+(\w+)(\s+SETTINGS\s.*)?\s*;?\s*\Z", re.IGNORECASE | re.DOTALL)
+CURRENT_USER: Final = re.compile(r"\bDEFINER = CURRENT_USER\b")
 EXCEPTION: Final = re.compile(r"Code: (\d+)\..*\(([A-Z0-9_]+)\)", re.DOTALL)
 GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 TEXT: Final = "text/plain; charset=UTF-8"
@@ -74,19 +86,43 @@ class QueryError(Exception):
             return 400
         if self.name.startswith("UNKNOWN_"):
             return 404
+        if self.name == "AUTHENTICATION_FAILED":
+            return 403
         return 501 if self.name == "NOT_IMPLEMENTED" else 500
 
 
+def refused(code: int, name: str, message: str) -> QueryError:
+    """Make an error of the interface's own that looks like the server's."""
+    return QueryError(code, name, f"Code: {code}. DB::Exception: {message}. ({name})")
+
+
 class Engine:
-    """The engine on one data directory; one query at a time, so call it from one thread."""
+    """The engine on one data directory; one query at a time, so call it from one thread.
+
+    It has the rights of one user at a time: when another one asks, the data directory is opened again, in 60 ms.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._inbox = directory / "http-bodies"
         shutil.rmtree(self._inbox, ignore_errors=True)  # of requests that a crash cut off: never acknowledged
         self._inbox.mkdir()
-        self._session: Any = Session(str(directory / "engine"))  # type: ignore[no-untyped-call]
+        self._directory = directory / "engine"
+        self.access = Access(directory / "access")
+        self._open(ADMINISTRATOR)
+
+    def _open(self, user: str) -> None:
+        self.access.prepare(user)
+        where = f"{self._directory}?config-file={self.access.config}"
+        self._session: Any = Session(where)  # type: ignore[no-untyped-call]
+        self._user = user
+        self._outdated = False
         self._database = "default"
+
+    def _become(self, user: str) -> None:
+        if user != self._user or self._outdated:
+            self.close()
+            self._open(user)
 
     def close(self) -> None:
         """Close the data directory."""
@@ -105,9 +141,15 @@ class Engine:
             code, name = (int(found[1]), found[2]) if found else (1002, "UNKNOWN_EXCEPTION")
             raise QueryError(code, name, text) from None
 
-    def request(self, sql: str, body: bytes, url: Mapping[str, str]) -> bytes:
-        """Answer one HTTP request: query text, data to insert, and the URL's parameters."""
-        self._use(url.get("database") or "default")
+    def request(self, sql: str, body: bytes, url: Mapping[str, str], user: str = ADMINISTRATOR) -> bytes:
+        """Answer one HTTP request: query text, data to insert, the URL's parameters, and who asks."""
+        database = url.get("database") or "default"
+        if ABOUT_ACCESS.match(sql):
+            return self._about_access(sql, database, user)
+        self._become(user)
+        definer = OWNER if user == ADMINISTRATOR else user
+        sql = CURRENT_USER.sub(lambda _: f"DEFINER = `{definer}`", sql)
+        self._use(database)
         settings = [name for name in url if name not in INTERFACE and not name.startswith("param_")]
         parameters = {name.removeprefix("param_"): value for name, value in url.items() if name.startswith("param_")}
         applied: list[str] = []
@@ -124,6 +166,21 @@ class Engine:
             for name in applied:
                 self.query(f"SET {name} = DEFAULT")
 
+    def _about_access(self, sql: str, database: str, user: str) -> bytes:
+        if user != ADMINISTRATOR:
+            raise refused(497, "ACCESS_DENIED", f"{user}: Not enough privileges")
+        escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+        statement = self.query("SELECT formatQuerySingleLine({sql:String})", "TSVRaw", {"sql": escaped})
+        try:
+            self.access.take(statement.decode().strip(), database)
+        except ExistsError as error:
+            name = "ACCESS_ENTITY_ALREADY_EXISTS"
+            raise refused(493, name, f"user `{error}` already exists") from None
+        except (UnknownStatementError, KeyError) as error:
+            raise refused(48, "NOT_IMPLEMENTED", f"not understood here: {error}") from None
+        self._outdated = True
+        return b""
+
     def _use(self, database: str) -> None:
         if database != self._database:
             quoted = database.replace("\\", "\\\\").replace("`", "\\`")
@@ -132,7 +189,7 @@ class Engine:
 
     def _set(self, name: str, value: str) -> None:
         if not SETTING.fullmatch(name):
-            raise QueryError(115, "UNKNOWN_SETTING", f"Code: 115. DB::Exception: Unknown setting {name!r}.")
+            raise refused(115, "UNKNOWN_SETTING", f"Unknown setting {name!r}")
         quoted = value.replace("\\", "\\\\").replace("'", "\\'")
         self.query(f"SET {name} = '{quoted}'")
 
@@ -152,10 +209,11 @@ class Engine:
         if revision < REVISION_WITH_SERIALIZATION or output_format(sql, output) != "Native":
             return result
         scratch = self._inbox / "result.native"
+        self._become(ADMINISTRATOR)  # the answer is there; to read it back from a file takes rights
         try:
             return for_client(result, scratch, self.query)
         except BlockTooLargeError as error:
-            raise QueryError(48, "NOT_IMPLEMENTED", f"Code: 48. DB::Exception: {error}. (NOT_IMPLEMENTED)") from None
+            raise refused(48, "NOT_IMPLEMENTED", str(error)) from None
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -185,9 +243,10 @@ class Interface:
     async def query(self, request: Request) -> Response:
         """Run one query."""
         if request.headers.get("sec-fetch-site", "none") != "none" or "origin" in request.headers:
-            return PlainTextResponse("Web pages have no access: this server has no passwords.\n", 403)
+            return PlainTextResponse("Web pages have no access: `default` has no password.\n", 403)
         url = dict(request.query_params)
         try:
+            user = self._user(request, url)
             body = _decoded(await request.body(), request.headers.get("content-encoding", ""), url)
             sql, body = (url["query"], body) if "query" in url else (body.decode(), b"")
             if not sql.strip():
@@ -195,7 +254,7 @@ class Interface:
             if body and not INSERT.match(sql):
                 sql, body = f"{sql}\n{body.decode()}", b""
             result = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._engine.request, sql, body, url
+                self._thread, self._engine.request, sql, body, url, user
             )
         except QueryError as error:
             headers = {"X-ClickHouse-Exception-Code": str(error.code)}
@@ -203,11 +262,32 @@ class Interface:
         name = output_format(sql, url.get("default_format", "TabSeparated"))
         return Response(result, headers={"X-ClickHouse-Format": name}, media_type=CONTENT_TYPES.get(name, TEXT))
 
+    def _user(self, request: Request, url: Mapping[str, str]) -> str:
+        """Return who asks. Raises QueryError."""
+        user, password = credentials(request.headers, url)
+        if not self._engine.access.admits(user, password):
+            message = f"{user}: Authentication failed: password is incorrect, or there is no user with such name"
+            raise refused(516, "AUTHENTICATION_FAILED", message)
+        return user
+
+
+def credentials(headers: Mapping[str, str], url: Mapping[str, str]) -> tuple[str, str]:
+    """Return user and password, wherever they are; raise QueryError when they cannot be read."""
+    scheme, _, encoded = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise refused(516, "AUTHENTICATION_FAILED", "Authentication failed: no user and password") from None
+        return user or ADMINISTRATOR, password
+    user = headers.get("x-clickhouse-user") or url.get("user") or ADMINISTRATOR
+    return user, headers.get("x-clickhouse-key") or url.get("password", "")
+
 
 def _decoded(body: bytes, encoding: str, url: Mapping[str, str]) -> bytes:
     if url.get("compress", "0") != "0" or url.get("decompress", "0") != "0":
         message = "ClickHouse's own compression is not spoken here: set compress=none or compress=gzip"
-        raise QueryError(48, "NOT_IMPLEMENTED", f"Code: 48. DB::Exception: {message}. (NOT_IMPLEMENTED)")
+        raise refused(48, "NOT_IMPLEMENTED", message)
     return zlib.decompress(body, GZIP_OR_ZLIB) if encoding in {"gzip", "deflate"} else body
 
 
