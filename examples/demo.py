@@ -178,7 +178,7 @@ class Demo:
             "OTEL_DYNABASE_OBSERVE_USAGE_INTERVAL": "2",
             **self._settings,
         }
-        with Observer("observer", directory, endpoints.otlp_grpc, environment) as observer:
+        with Observer("observer", directory, endpoints, environment) as observer:
             self._say("the observer", "is up: otel-dynabase observe")
             yield observer
 
@@ -191,7 +191,7 @@ class Demo:
             **self._settings,
         }
         name, application = "platform", "examples.controlplane:app"
-        with WebService(name, application, directory, endpoints.otlp_grpc, environment) as platform:
+        with WebService(name, application, directory, endpoints, environment) as platform:
             self._say("the platform", "is up: examples.controlplane, which reports what only it knows")
             yield platform
 
@@ -205,7 +205,7 @@ class Demo:
             "OTEL_DYNABASE_DIRECTORY": str(directory / "tenants.yaml"),
             **self._settings,
         }
-        with WebService("orders", "examples.app:app", directory, endpoints.otlp_grpc, environment) as service:
+        with WebService("orders", "examples.app:app", directory, endpoints, environment) as service:
             self._say("the service", "is up: examples.app under opentelemetry-instrument")
             yield service
 
@@ -242,7 +242,7 @@ class Demo:
             self._endpoints = keeper.up(directory, ready).endpoints
             yield self._endpoints
             return
-        with Stack(directory, on_ready=ready) as stack:
+        with Stack(directory, authenticate=True, on_ready=ready) as stack:
             yield stack.endpoints
 
     @contextlib.contextmanager

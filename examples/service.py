@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from examples.stack.stack import Endpoints
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 EXPORT_INTERVAL_MS: Final = 2000
 EVENT_DELAY_MS: Final = 500
@@ -29,10 +31,10 @@ class Service:
     `instance` becomes its `service.instance.id`, by which the stores tell this run from every other.
     """
 
-    def __init__(self, name: str, directory: Path, otlp: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, directory: Path, endpoints: Endpoints, environment: Mapping[str, str]) -> None:
         self.name = name
         self.instance = str(uuid.uuid4())
-        self._otlp = otlp
+        self._endpoints = endpoints
         self._own = environment
         self._port = free_port()
         self._child = ChildProcess(f"the {name}", directory / f"{name}.log")
@@ -66,7 +68,8 @@ class Service:
             "OTEL_DYNABASE_DIRECTORY_INTERVAL": DIRECTORY_INTERVAL,
             "OTEL_SERVICE_NAME": self.name,
             "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={self.instance}",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": self._otlp,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self._endpoints.otlp_grpc,
+            "OTEL_EXPORTER_OTLP_HEADERS": self._endpoints.otlp_headers,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
             "OTEL_METRIC_EXPORT_INTERVAL": str(EXPORT_INTERVAL_MS),
             "OTEL_BLRP_SCHEDULE_DELAY": str(EVENT_DELAY_MS),
@@ -77,9 +80,11 @@ class Service:
 class WebService(Service):
     """An ASGI application, `module:name`, under `opentelemetry-instrument`: its code is not changed."""
 
-    def __init__(self, name: str, application: str, directory: Path, otlp: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, application: str, directory: Path, endpoints: Endpoints, environment: Mapping[str, str]
+    ) -> None:
         # uvicorn ends itself by SIGTERM
-        super().__init__(name, directory, otlp, {"OTEL_DYNABASE_FLUSH_ON_SIGTERM": "true", **environment})
+        super().__init__(name, directory, endpoints, {"OTEL_DYNABASE_FLUSH_ON_SIGTERM": "true", **environment})
         self._application = application
 
     def command(self) -> Sequence[str | Path]:

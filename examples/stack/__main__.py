@@ -122,6 +122,7 @@ def _exports(endpoints: Endpoints) -> str:
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoints.otlp_grpc,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_HEADERS": endpoints.otlp_headers,
         "POSTGRES": endpoints.postgres,
         "CLICKHOUSE": endpoints.clickhouse,
         "PROMETHEUS": endpoints.prometheus,
@@ -163,6 +164,7 @@ def _show(state: State) -> None:
         "ClickHouse": f"curl '{at.clickhouse}/?query=SELECT+count()+FROM+tier_events+FINAL'",
         "Prometheus": f"curl '{at.prometheus}/api/v1/query?query=up'",
         "collector": f"{at.otlp_grpc} (OTLP over gRPC), {at.otlp_http} (over HTTP)",
+        "with headers": at.otlp_headers or "none: it asks for no token",
         "its metrics": at.collector_metrics,
     }
     for name, where in rows.items():

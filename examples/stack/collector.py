@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from typing import Self
 
 CONFIG: Final = ROOT / "otelcol-config.yaml"
+NO_TOKEN: Final = ROOT / "collector" / "no-token.yaml"
 SAMPLE: Final = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 TIMEOUT: Final = 10.0
+TOKENS: Final = "tokens"
+"""The file of tokens in a collector's directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,9 @@ class CollectorPorts:
 class Collector(Part):
     """One collector with a queue directory of its own.
 
-    `env` is added to its environment: the variables that `otelcol-config.yaml` explains. `config` may name further
-    files, which are merged over the first.
+    It accepts what comes with the `token`, or, without one, from everybody on the machine. `env` is added to its
+    environment: the variables that `otelcol-config.yaml` explains. `config` may name further files, which are merged
+    over the first.
     """
 
     def __init__(
@@ -52,16 +57,20 @@ class Collector(Part):
         clickhouse: str,
         prometheus: str,
         ports: CollectorPorts | None = None,
+        token: str = "",
         config: Sequence[Path] = (CONFIG,),
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self.ports = ports or CollectorPorts.free()
-        self.config = tuple(config)
-        self.env = {**_environment(self.directory, self.ports, clickhouse, prometheus), **(env or {})}
+        self.token = token
+        self.tokens = self.directory / TOKENS
+        self.config = (*config, *([] if token else [NO_TOKEN]))
+        self.env = {**self._environment(clickhouse, prometheus), **(env or {})}
         super().__init__("collector", ChildProcess("the collector", self.directory / "collector.log"))
         self.otlp_grpc = f"http://127.0.0.1:{self.ports.grpc}"
         self.otlp_http = f"http://127.0.0.1:{self.ports.http}"
+        self.otlp_headers = f"authorization=Bearer%20{token}" if token else ""
         self.health = f"http://127.0.0.1:{self.ports.health}"
         self.metrics_url = f"http://127.0.0.1:{self.ports.metrics}/metrics"
 
@@ -69,12 +78,14 @@ class Collector(Part):
     def existing(cls, otlp_grpc: str, health: str) -> Self:
         """Return a collector that runs already: its OTLP/gRPC endpoint and its health check's URL.
 
-        OTLP over HTTP and its own metrics are expected on the same host's default ports.
+        OTLP over HTTP and its own metrics are expected on the same host's default ports, and its token, if it asks for
+        one, in OTEL_EXPORTER_OTLP_HEADERS, as SDKs take it.
         """
         part = cls(Path(), clickhouse="", prometheus="", ports=CollectorPorts(4317, 4318, 13133, 8888))
         part.child = None
         host = httpx.URL(otlp_grpc).host
         part.otlp_grpc, part.health = otlp_grpc, health
+        part.otlp_headers = os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
         part.otlp_http, part.metrics_url = f"http://{host}:4318", f"http://{host}:8888/metrics"
         return part
 
@@ -89,8 +100,28 @@ class Collector(Part):
 
     def _launch(self, child: ChildProcess) -> None:
         program = build.collector().ensure()
+        if self.token:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.tokens.touch(mode=0o600)
+            self.tokens.write_text(f"{self.token}\n")
         config = [f"--config={file}" for file in self.config]
         child.start([program, *config], self.is_ready, env={**os.environ, **self.env})
+
+    def _environment(self, clickhouse: str, prometheus: str) -> dict[str, str]:
+        """Return the variables of `otelcol-config.yaml` for this collector's ports and these stores."""
+        store = httpx.URL(clickhouse)
+        return {
+            "OTELCOL_TOKENS_FILE": str(self.tokens),
+            "OTELCOL_OTLP_GRPC_ENDPOINT": f"127.0.0.1:{self.ports.grpc}",
+            "OTELCOL_OTLP_HTTP_ENDPOINT": f"127.0.0.1:{self.ports.http}",
+            "OTELCOL_HEALTH_ENDPOINT": f"127.0.0.1:{self.ports.health}",
+            "OTELCOL_METRICS_PORT": str(self.ports.metrics),
+            "OTELCOL_QUEUE_DIRECTORY": str(self.directory / "queue"),
+            "OTELCOL_PROMETHEUS_OTLP_URL": f"{prometheus}/api/v1/otlp",
+            "OTELCOL_CLICKHOUSE_URL": str(store.copy_with(username=None, password=None)),
+            "OTELCOL_CLICKHOUSE_USER": store.username or "default",
+            "OTELCOL_CLICKHOUSE_PASSWORD": store.password,
+        }
 
     def metrics(self, name: str) -> dict[str, float]:
         """Return the samples of one of the collector's own metrics, by their labels as Prometheus writes them.
@@ -102,17 +133,9 @@ class Collector(Part):
         return {found["labels"] or "": float(found["value"]) for found in samples if found and found["name"] == name}
 
 
-def _environment(directory: Path, ports: CollectorPorts, clickhouse: str, prometheus: str) -> dict[str, str]:
-    """Return the variables of `otelcol-config.yaml` for these ports and stores."""
-    store = httpx.URL(clickhouse)
-    return {
-        "OTELCOL_OTLP_GRPC_ENDPOINT": f"127.0.0.1:{ports.grpc}",
-        "OTELCOL_OTLP_HTTP_ENDPOINT": f"127.0.0.1:{ports.http}",
-        "OTELCOL_HEALTH_ENDPOINT": f"127.0.0.1:{ports.health}",
-        "OTELCOL_METRICS_PORT": str(ports.metrics),
-        "OTELCOL_QUEUE_DIRECTORY": str(directory / "queue"),
-        "OTELCOL_PROMETHEUS_OTLP_URL": f"{prometheus}/api/v1/otlp",
-        "OTELCOL_CLICKHOUSE_URL": str(store.copy_with(username=None, password=None)),
-        "OTELCOL_CLICKHOUSE_USER": store.username or "default",
-        "OTELCOL_CLICKHOUSE_PASSWORD": store.password,
-    }
+def remembered_token(directory: Path) -> str:
+    """Return the token of the collector in this directory, or a new one if it has never run."""
+    try:
+        return (directory / TOKENS).read_text().split()[0]
+    except (OSError, IndexError):
+        return secrets.token_urlsafe()

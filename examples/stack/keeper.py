@@ -99,7 +99,11 @@ def keep(directory: Path) -> None:
     kept = threading.Event()
     threading.Thread(target=_watch_parent, args=(kept,), daemon=True).start()
     me = os.getpid()
-    with Stack(directory, on_ready=lambda name, seconds: _tell({"ready": name, "seconds": seconds})) as stack:
+
+    def ready(name: str, seconds: float) -> None:
+        _tell({"ready": name, "seconds": seconds})
+
+    with Stack(directory, authenticate=True, on_ready=ready) as stack:
         pids = {part.name: part.pid for part in stack.parts}
         State(me, identity(me) or "", stack.endpoints, pids).write(directory)
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from examples.stack import build
 from examples.stack.clickhouse import ClickHouse
-from examples.stack.collector import Collector, CollectorPorts
+from examples.stack.collector import Collector, CollectorPorts, remembered_token
 from examples.stack.postgres import Postgres
 from examples.stack.process import free_port, is_free
 from examples.stack.prometheus import Prometheus
@@ -43,7 +43,10 @@ def needed(environ: Mapping[str, str]) -> list[build.Program]:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where everything is; all but `postgres` (a DSN) are URLs."""
+    """Where everything is: URLs, and a DSN of PostgreSQL.
+
+    `otlp_headers` is what OTEL_EXPORTER_OTLP_HEADERS must be, with the token; empty where none is asked for.
+    """
 
     postgres: str
     clickhouse: str
@@ -52,6 +55,7 @@ class Endpoints:
     otlp_http: str
     collector_health: str
     collector_metrics: str
+    otlp_headers: str
 
     def to_json(self) -> str:
         """Return a JSON object with the same names."""
@@ -94,7 +98,8 @@ class Ports:
 class Stack:
     """All parts, connected; a context manager that starts and stops them.
 
-    Directories and ports stay the same over a restart, of a part or of the whole. A part that the environment replaces
+    Directories, ports and the token stay the same over a restart, of a part or of the whole; without `authenticate` the
+    collector asks for no token. A part that the environment replaces
     (`EXISTING`) is used but neither started nor stopped. Each part may be started, stopped, killed, paused and resumed.
     """
 
@@ -103,11 +108,13 @@ class Stack:
         directory: Path,
         *,
         ports: Ports | None = None,
+        authenticate: bool = False,
         environ: Mapping[str, str] = os.environ,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
     ) -> None:
         self.directory = directory.absolute()
         self.ports = ports or Ports.remembered(self.directory / "ports.json")
+        self._authenticate = authenticate
         self._environ = environ
         self._on_ready = on_ready
         self.postgres = self._postgres()
@@ -141,9 +148,10 @@ class Stack:
             if not health:
                 raise ValueError(f"{PREFIX}COLLECTOR must be {EXISTING[PREFIX + 'COLLECTOR']}; it is {value!r}")
             return Collector.existing(grpc, health)
-        ports = self.ports
+        ports, directory = self.ports, self.directory / "collector"
         return Collector(
-            self.directory / "collector",
+            directory,
+            token=remembered_token(directory) if self._authenticate else "",
             clickhouse=self.clickhouse.url,
             prometheus=self.prometheus.url,
             ports=CollectorPorts(ports.grpc, ports.http, ports.health, ports.metrics),
@@ -165,6 +173,7 @@ class Stack:
             otlp_http=self.collector.otlp_http,
             collector_health=self.collector.health,
             collector_metrics=self.collector.metrics_url,
+            otlp_headers=self.collector.otlp_headers,
         )
 
     def start(self) -> None:

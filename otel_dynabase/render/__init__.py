@@ -14,7 +14,7 @@ from otel_dynabase.catalog.events import EVENTS
 from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, Recorded, UpDownCounter
 from otel_dynabase.catalog.metrics import METRICS
 from otel_dynabase.observer.settings import OBSERVER_SETTINGS
-from otel_dynabase.render import rules
+from otel_dynabase.render import collector, rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "labels": labels,
     "events": events,
+    "known metrics": collector.names,
+    "folds": collector.folds,
 }
 """What stands between which markers."""
 

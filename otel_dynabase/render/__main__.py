@@ -8,7 +8,14 @@ from pathlib import Path
 
 from otel_dynabase.render import BLOCKS, WHOLE, rendered
 
-FILES = ("README.md", "docs/signals.md", "docs/observe.md", *WHOLE)
+FILES = (
+    "README.md",
+    "docs/signals.md",
+    "docs/observe.md",
+    "otelcol-config.yaml",
+    "collector/otelcol-contrib.yaml",
+    *WHOLE,
+)
 
 
 def main() -> int:

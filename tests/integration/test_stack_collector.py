@@ -12,10 +12,8 @@ import pytest
 from opentelemetry import context, trace
 from opentelemetry._logs import LogRecord
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.metrics import Observation
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
@@ -29,77 +27,22 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as PbResource
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from examples.stack import build
 from examples.stack.collector import CONFIG, Collector
-from examples.stack.process import ROOT
 from examples.stack.stack import Stack
+from tests.integration.sending import Process, by, grpc_metrics, labels_of, until
 
 pytestmark = pytest.mark.end_to_end
-
-TENANTS = {"free1": "free", "free2": "free", "free3": "free", "start1": "starter", "pro1": "pro", "pro2": "pro"}
-BUCKETS = [0.1, 0.5, 1.0]
-NEVER = 3_600_000  # ms: the reader exports when it is flushed
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory):
     with Stack(tmp_path_factory.mktemp("stack"), environ={}) as running:
         yield running
-
-
-def until(read, wanted=bool, timeout=30.0):
-    """Call `read` until its result is as wanted, or fail showing the last one."""
-    deadline = time.monotonic() + timeout
-    while not wanted(result := read()):
-        assert time.monotonic() < deadline, f"still {result!r}"
-        time.sleep(0.05)
-    return result
-
-
-def labels_of(project, plan):
-    return {"project_id": project, "plan": plan, "tier": "WARM"}
-
-
-class Process:
-    """One instrumented process: its own instance, and every kind of instrument."""
-
-    def __init__(self, service, exporter):
-        resource = Resource.create({"service.name": service, "service.instance.id": str(uuid.uuid4())})
-        self.instance = resource.attributes["service.instance.id"]
-        self.provider = MeterProvider([PeriodicExportingMetricReader(exporter, NEVER)], resource)
-        meter = self.provider.get_meter("otel_dynabase")
-        self.hits = meter.create_counter("tenant.limit.hits", "{hit}")
-        self.active = meter.create_up_down_counter("db.active_connections", "{connection}")
-        self.duration = meter.create_histogram("db.query.duration", "s", explicit_bucket_boundaries_advisory=BUCKETS)
-        meter.create_observable_gauge("circuit_breaker.state", [self._observe({"free2": 2, "pro1": 1})])
-        meter.create_observable_gauge("tenant.memory.usage", [self._observe(dict.fromkeys(TENANTS, 100))], "By")
-
-    @staticmethod
-    def _observe(values):
-        return lambda _options: [
-            Observation(values.get(project, 0), labels_of(project, plan)) for project, plan in TENANTS.items()
-        ]
-
-    def work(self):
-        for number, (project, plan) in enumerate(TENANTS.items(), 1):
-            labels = labels_of(project, plan)
-            self.hits.add(number, labels)
-            self.active.add(2, labels)
-            self.duration.record(0.05, labels)
-            self.duration.record(0.7, labels)
-        # a series born and exported within one millisecond has no room for a zero before it in Prometheus
-        began = time.time_ns()
-        until(lambda: time.time_ns() - began > 2_000_000)
-
-
-def grpc_metrics(collector):
-    return OTLPMetricExporter(endpoint=collector.otlp_grpc, insecure=True)
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +67,6 @@ def folded(stack):
     yield processes, span.get_span_context()
     for process in processes:
         process.provider.shutdown()
-
-
-def by(stack, promql, *labels):
-    return {
-        tuple(sample.labels.get(label) for label in labels): sample.value for sample in stack.prometheus.query(promql)
-    }
 
 
 def test_folded_plans_have_one_series_a_process_and_the_others_keep_theirs(stack, folded):
@@ -341,29 +278,3 @@ def test_the_configuration_is_valid_without_any_variable():
         env={"PATH": os.defpath}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
-def test_the_secure_variant_asks_for_a_token(stack, tmp_path, monkeypatch):
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests lets them win over the exporter's own certificate
-        monkeypatch.delenv(name, raising=False)
-    certificate, key, tokens = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "tokens"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", key, "-out", certificate, *subject],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    tokens.write_text("s3cret\n")
-    env = {"OTELCOL_TLS_CERT": str(certificate), "OTELCOL_TLS_KEY": str(key), "OTELCOL_TOKENS_FILE": str(tokens)}
-    stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
-    config = [CONFIG, ROOT / "collector" / "secure.yaml"]
-    with Collector(tmp_path / "collector", **stores, config=config, env=env) as collector:
-        url = f"{collector.otlp_http.replace('http:', 'https:')}/v1/metrics"
-        stranger = HttpMetricExporter(url, certificate_file=str(certificate))
-        known = HttpMetricExporter(url, certificate_file=str(certificate), headers={"authorization": "Bearer s3cret"})
-        for service, exporter in (("stranger", stranger), ("known", known)):
-            process = Process(service, exporter)
-            process.work()
-            process.provider.shutdown()
-        assert until(lambda: by(stack, 'sum by (job) (tenant_limit_hits_total{job=~"stranger|known"})', "job")) == {
-            ("known",): 21
-        }

@@ -1,0 +1,68 @@
+"""What the collector must know of the catalogue: which metrics there are, their attributes, and how they fold.
+
+Each text ends where the end marker's line has its indentation and its `#`.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from otel_dynabase.catalog.kinds import Gauge, Recorded
+from otel_dynabase.catalog.metrics import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_dynabase.catalog.kinds import Metric
+
+SENT = tuple(metric for metric in METRICS if not isinstance(metric, Recorded) and metric.sources != ("collector",))
+"""What applications and the observer send: neither what Prometheus records nor what the collector makes itself."""
+
+
+def allow() -> str:
+    """Return the processor's `allow`: each metric and its attributes."""
+    return _block(6, (f"{metric.name}: [{', '.join(_attributes(metric))}]" for metric in SENT))
+
+
+def highest() -> str:
+    """Return the processor's `gauges: max`: those of which the highest stands for several tenants."""
+    return _block(8, (f"- {metric.name}" for metric in SENT if _fold(metric) == "max"))
+
+
+def names() -> str:
+    """Return a condition of the filter processor's that is true for a metric that is not in the catalogue."""
+    known = ", ".join(f'"{metric.name}"' for metric in SENT)
+    return _block(6, ["- >-", *_wrapped(f"not ContainsValue([{known}], metric.name)")])
+
+
+def folds() -> str:
+    """Return statements of the transform processor's: each metric keeps its attributes, and what is alike adds up."""
+    statements = (
+        f'aggregate_on_attributes("{_fold(metric)}", [{_quoted(metric)}]) where metric.name == "{metric.name}"'
+        for metric in SENT
+    )
+    return _block(10, (line for statement in statements for line in ("- >-", *_wrapped(statement))))
+
+
+def _attributes(metric: Metric) -> list[str]:
+    return [label.name for label in metric.labels]
+
+
+def _quoted(metric: Metric) -> str:
+    return ", ".join(f'"{name}"' for name in _attributes(metric))
+
+
+def _fold(metric: Metric) -> str:
+    return metric.fold if isinstance(metric, Gauge) else "sum"
+
+
+def _wrapped(text: str) -> list[str]:
+    """Return the lines of a folded scalar."""
+    return textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _block(indent: int, lines: Iterable[str]) -> str:
+    """Return lines of YAML, and the beginning of the line that the end marker is in."""
+    margin = " " * indent
+    return "".join(f"{margin}{line}\n" for line in lines) + f"{margin}# "
