@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
+GO := $(RUN) -m examples.stack go
+PROCESSOR := collector/tenantcardinalityprocessor
+RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test check format test-oldest conformance bench-overhead bench-soak bench-observe bench-ledger
+.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-overhead bench-soak bench-observe bench-ledger
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,7 +52,7 @@ down: setup ## Stop what `make up` started
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 
-test: check build test-oldest ## Check everything: style, types, every test on real parts, oldest and newest versions
+test: check build test-oldest test-collector ## Check everything: style, types, every test on real parts, oldest and newest versions
 	$(RUN) -m pytest
 
 check: setup ## Style, types, and that derived files are fresh
@@ -65,6 +68,11 @@ format: setup ## Put the code into its style
 
 test-oldest: $(OLDEST)/.installed ## The tests of the package with the oldest supported versions
 	$(OLDEST)/bin/python -m pytest -q tests/unit tests/properties tests/integration --ignore-glob='*/test_stack_*'
+
+test-collector: setup ## The collector's processor: go vet, and its tests with the race detector where there is a C compiler
+	@test -n "$(RACE)" || echo "no C compiler here: the processor is tested without the race detector" >&2
+	$(GO) vet -C $(PROCESSOR) ./...
+	$(GO) test -C $(PROCESSOR) $(RACE) ./...
 
 conformance: setup $(OLDEST)/.installed ## asyncpg's and SQLAlchemy's own tests, with and without us: the same results
 	@$(RUN) -m tests.conformance.asyncpg_suite

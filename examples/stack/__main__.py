@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("build", help="build the collector and Prometheus, if they are not there yet").set_defaults(
         command=_build
     )
+    go = commands.add_parser("go", help="run Go, installed first where there is none")
+    go.add_argument("arguments", nargs=argparse.REMAINDER)
+    go.set_defaults(command=_go)
     keep = commands.add_parser("keep", parents=[where])  # what `up` runs in the background
     keep.set_defaults(command=_keep)
     return parser
@@ -186,6 +189,10 @@ def _build(_options: argparse.Namespace) -> int:
     for program in build.programs():
         program.ensure()
     return 0
+
+
+def _go(options: argparse.Namespace) -> int:
+    return build.go(options.arguments)
 
 
 def _paint(code: str, text: str) -> str:

@@ -1,8 +1,8 @@
 """Build what the stack cannot take from PyPI: our collector, and Prometheus. Once; then they are in a cache folder.
 
 The folder is `$XDG_CACHE_HOME/otel-dynabase`, by default `~/.cache/otel-dynabase`. A program's name there ends with a
-hash of all that determines it, so it is built again only when a pinned version changes. Several processes may ask at
-the same time: one builds, the others wait.
+hash of all that determines it, so it is built again only when a pinned version changes, or Go code of ours. Several
+processes may ask at the same time: one builds, the others wait.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
@@ -152,10 +152,30 @@ class Program:
 
 
 def collector() -> Program:
-    """Return our collector, as its manifest has it; comments there do not matter."""
-    manifest = json.dumps(yaml.safe_load(MANIFEST.read_text()), sort_keys=True).encode()
+    """Return our collector, as its manifest has it, with the modules of ours there; comments do not matter."""
+    manifest = yaml.safe_load(MANIFEST.read_text())
+    parts = [BUILDER.encode(), json.dumps(manifest, sort_keys=True).encode()]
+    for component in _ours(manifest):
+        parts += _sources(ROOT / component["path"])
     what = "building the collector (once; a few minutes)"
-    return Program("otelcol-dynabase", what, key(BUILDER.encode(), manifest), _make_collector)
+    return Program("otelcol-dynabase", what, key(*parts), _make_collector)
+
+
+def _ours(manifest: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the components of a manifest whose module is a folder; `path` is relative to the checkout."""
+    lists = [listed for listed in manifest.values() if isinstance(listed, list)]
+    return [component for listed in lists for component in listed if "path" in component]
+
+
+def _sources(module: Path) -> Iterator[bytes]:
+    """Yield the names and contents of what a module is built from: not its tests, nor modules within it."""
+    for path in sorted(module.rglob("*")):
+        inside = path.relative_to(module)
+        nested = any((module / parent / "go.mod").exists() for parent in inside.parents[:-1])
+        source = path.suffix in {".go", ".mod", ".sum"} and not path.name.endswith("_test.go")
+        if source and not nested and "testdata" not in inside.parts:
+            yield str(inside).encode()
+            yield path.read_bytes()
 
 
 def prometheus(name: str = "prometheus") -> Program:
@@ -178,6 +198,8 @@ def programs() -> tuple[Program, ...]:
 def _make_collector(directory: Path, progress: Progress) -> Path:
     manifest = yaml.safe_load(MANIFEST.read_text())
     manifest["dist"]["output_path"] = str(directory / "out")
+    for component in _ours(manifest):
+        component["path"] = str(ROOT / component["path"])
     config = directory / "builder.yaml"
     config.write_text(yaml.safe_dump(manifest))
     _go(["run", BUILDER, "--config", str(config)], progress)
@@ -192,6 +214,12 @@ def _go(arguments: Sequence[str], progress: Progress, **env: str) -> None:
     child = ChildProcess("the build", progress.log)
     full = {**os.environ, "CGO_ENABLED": "0", "PATH": path, **env}
     child.run([go, *arguments], env=full, timeout=BUILD_TIMEOUT, tick=progress.tick)
+
+
+def go(arguments: Sequence[str]) -> int:
+    """Run the Go command for somebody who watches; return its exit status."""
+    program = find_go() or _install_go(Progress("installing Go (once)", cache() / "go.log"))
+    return subprocess.run([program, *arguments], check=False).returncode
 
 
 def find_go() -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
 from examples.stack import build
 from examples.stack.process import StartError
@@ -53,6 +55,49 @@ def test_the_collectors_key_changes_with_its_manifest_and_with_nothing_else(monk
     assert build.collector().key == before
     manifest.write_text(manifest.read_text().replace("otlpreceiver v0.161.0", "otlpreceiver v0.162.0"))
     assert build.collector().key != before
+
+
+@pytest.fixture
+def module(monkeypatch, tmp_path):
+    """A module of ours that the manifest names, in a checkout of its own."""
+    module = tmp_path / "collector" / "ours"
+    for name in ("ours.go", "go.mod", "ours_test.go", "README.md", "inner/inner.go", "apart/go.mod", "apart/apart.go"):
+        (module / name).parent.mkdir(parents=True, exist_ok=True)
+        (module / name).write_text("as it was")
+    manifest = tmp_path / "builder.yaml"
+    ours = {"gomod": "example.org/ours v0.0.0", "path": "collector/ours"}
+    manifest.write_text(json.dumps({"dist": {"name": "tool"}, "processors": [ours]}))
+    monkeypatch.setattr(build, "MANIFEST", manifest)
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    return module
+
+
+@pytest.mark.parametrize("changed", ["ours.go", "go.mod", "inner/inner.go", "added.go"])
+def test_the_collectors_key_changes_with_our_sources(module, changed):
+    before = build.collector().key
+    (module / changed).write_text("changed")
+    assert build.collector().key != before
+
+
+@pytest.mark.parametrize("changed", ["ours_test.go", "README.md", "apart/go.mod", "apart/apart.go"])
+def test_the_collectors_key_does_not_change_with_what_it_is_not_built_from(module, changed):
+    before = build.collector().key
+    (module / changed).write_text("changed")
+    assert build.collector().key == before
+
+
+def test_the_builder_finds_our_modules_from_anywhere(module, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(build, "_go", lambda command, _progress: seen.append(Path(command[-1]).read_text()))
+    build.collector().make(tmp_path, None)
+    assert yaml.safe_load(seen[0])["processors"][0]["path"] == str(module)
+
+
+@pytest.mark.skipif(build.find_go() is None, reason="would install Go")
+def test_go_runs_for_somebody_who_watches(capfd):
+    assert build.go(["version"]) == 0
+    assert capfd.readouterr().out.startswith("go version")
+    assert build.go(["no-such-command"]) == 2
 
 
 def test_each_pin_has_a_part_in_the_key(monkeypatch):
