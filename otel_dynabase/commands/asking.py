@@ -87,12 +87,17 @@ def config_of(given: Namespace) -> ClickHouseConfig:
     return ClickHouseConfig.load(None, **{name: value for name, value in vars(given).items() if name in names})
 
 
+def connect(config: ClickHouseConfig) -> Connection:
+    """Connect. Raises ClickHouseError, which says all that the driver would log beside."""
+    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+    return Connection(config)
+
+
 def ask(given: Namespace, question: Callable[[Connection, Range], int]) -> int:
     """Run a question over one connection; say in one line what does not work, and what to do."""
-    logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # what it logs is said below, once
     try:
         asked = ranges.given(given, datetime.now(UTC))
-        with Connection(config_of(given)) as connection:
+        with connect(config_of(given)) as connection:
             return question(connection, asked)
     except (ClickHouseError, ValueError) as error:
         return unusable(explained(error) if isinstance(error, ClickHouseError) else str(error))
