@@ -233,6 +233,14 @@ func (c *AffectedConfig) Validate() error {
 	return errors.Join(noGaps("metrics", c.Metrics), atLeast("window", c.Window, time.Second))
 }
 
+// replica returns the attribute that tells this processor's outputs from another one's.
+func (c *Config) replica() []core.Attribute {
+	if c.Replica == "" {
+		return nil
+	}
+	return []core.Attribute{{Key: "service.instance.id", Value: core.String(c.Replica)}}
+}
+
 func notEmpty(field, value string) error {
 	if value == "" {
 		return fmt.Errorf("%s: is empty: must be a name", field)
@@ -301,6 +309,8 @@ func (c *Config) settings(since time.Time) core.Settings {
 		Affected:       c.Affected.Metrics,
 		AffectedWindow: c.Affected.Window,
 		ZeroPoints:     c.ZeroPoints,
+		Keep:           c.Keep,
+		Self:           c.replica(),
 		Since:          since,
 	}
 }

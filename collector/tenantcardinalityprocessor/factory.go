@@ -41,7 +41,7 @@ func (f *factory) createMetrics(
 		return nil, fmt.Errorf("%s is in two metrics pipelines, but its state cannot be shared: "+
 			"put a second one, %s/<name>, into the other", set.ID, componentType)
 	}
-	return newProcessor(cfg.(*Config), set, next)
+	return newProcessor(cfg.(*Config), set, next, events)
 }
 
 func (f *factory) createLogs(

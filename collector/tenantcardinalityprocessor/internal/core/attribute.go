@@ -48,6 +48,15 @@ func Bool(b bool) Value {
 	return Value{Kind: KindBool}
 }
 
+// AsInt returns the integer that the value is.
+func (v Value) AsInt() int64 { return int64(v.Bits) }
+
+// AsDouble returns the float that the value is.
+func (v Value) AsDouble() float64 { return math.Float64frombits(v.Bits) }
+
+// AsBool returns the boolean that the value is.
+func (v Value) AsBool() bool { return v.Bits != 0 }
+
 // Attributes hands out a point's or a resource's attributes. It is only asked when something is new.
 type Attributes interface {
 	// Append appends all attributes, in any order.

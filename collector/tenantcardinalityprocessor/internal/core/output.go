@@ -29,7 +29,18 @@ type Family struct {
 	Description string
 	Kind        Kind
 	Monotonic   bool
-	// unexported fields follow in the implementation
+
+	Group Identity // of Kept
+
+	number   uint32
+	identity Identity
+	series   map[Identity]uint32 // alive, by their attributes
+	members  []uint32            // the same
+	fold     Fold
+	cost     int       // of a new series
+	bounds   []float64 // of its last histogram
+	weight   float64
+	affected *watch
 }
 
 // Change is one tenant that gained or lost series of its own by ranking, not at first sight.

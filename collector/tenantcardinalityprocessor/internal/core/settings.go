@@ -12,6 +12,10 @@ type Settings struct {
 	Plan   string // the attribute that has a budget
 	Tier   string // the attribute that, with the plan, is left when even folding is not enough
 
+	// Keep and Self are the resource attributes that outputs keep, and those of what the processor says itself.
+	Keep []string
+	Self []Attribute
+
 	Budgets       map[string]int // by plan: how many tenants have series of their own
 	DefaultBudget int            // of all other plans
 	NeverFold     []string       // plans without a budget

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,54 +12,113 @@ type State struct {
 	settings Settings
 	batch    Batch
 	stats    Stats
+
+	since    int64  // when the first State of this history began; 0: there never was one before
+	previous int64  // the time of the last flush
+	epoch    uint32 // changes when streams have to be routed again
+	squeezed bool   // there was no room for a series since the last flush
+
+	resources       slab[resource]
+	resourceNumbers map[Identity]uint32
+	streams         slab[stream]
+	streamNumbers   map[Identity]uint32
+	tenants         slab[tenant]
+	tenantNumbers   map[Identity]uint32
+	series          slab[series]
+	families        slab[*Family]
+	familyNumbers   map[Identity]uint32
+	sorted          []*Family
+	unsorted        bool             // sorted is not up to date
+	names           map[Identity]int // of families, by what their series are called
+	plans           []*plan
+	planNumbers     map[string]uint16
+	tiers           []string
+	tierNumbers     map[string]uint16
+	explicits       slab[Explicit]    // the last values of cumulative histograms
+	exponentials    slab[Exponential] // … and of exponential ones
+	affected        map[string]*watch // by metric
+	affectedFamily  *Family
+
+	folded  int      // tenants that lost their names since the last flush
+	ended   []ending // series whose end was not sent yet
+	flushed int      // how many of them are in the last output
+	unsent  []uint32 // series in the last output whose beginning was not sent before
+	output  Output
+	arena   arena
+	scratch []Attribute
+}
+
+// resource is a process that streams come from.
+type resource struct {
+	identity Identity // 0: free
+	group    Identity // of kept
+	kept     []Attribute
+	first    int64  // the time of its first point
+	refused  bool   // there was no room for one of its streams: that one is new does not mean that it began lately
+	seen     uint32 // s since 1970, when it last came
 }
 
 // New returns an empty State.
-func New(settings Settings) *State {
-	s := &State{settings: settings}
+func New(settings Settings, now time.Time) *State {
+	s := &State{
+		settings: settings, previous: now.UnixNano(), epoch: 1,
+		resourceNumbers: map[Identity]uint32{}, streamNumbers: map[Identity]uint32{}, tenantNumbers: map[Identity]uint32{},
+		familyNumbers: map[Identity]uint32{}, names: map[Identity]int{}, planNumbers: map[string]uint16{},
+		tiers: []string{""}, tierNumbers: map[string]uint16{"": 0},
+	}
+	if !settings.Since.IsZero() {
+		s.since = settings.Since.UnixNano()
+	}
+	s.affected = watches(settings)
+	s.affectedFamily = &Family{Kept: settings.Self, Scope: "otel_dynabase", Name: "tenants.affected", Unit: "{tenant}",
+		Description: "Tenants whose metric increased within the window", Kind: KindGauge}
+	s.addPlan("")
 	s.batch.state = s
 	return s
-}
-
-// Batch counts points: for each Resource its metrics, for each Metric its points.
-type Batch struct {
-	state *State
-	now   time.Time
 }
 
 // Begin locks the State until End.
 func (s *State) Begin(now time.Time) *Batch {
 	s.mu.Lock()
-	s.batch.now = now
+	s.batch.now, s.batch.second = now, seconds(now)
 	return &s.batch
 }
 
-// End unlocks the State.
-func (b *Batch) End() { b.state.mu.Unlock() }
-
-// Resource says whose the next metrics are.
-func (b *Batch) Resource(Resource) {}
-
-// Metric says what the next points are of.
-func (b *Batch) Metric(*Metric) {}
-
-// Number counts a point of a sum or a gauge.
-func (b *Batch) Number(*Point, Number) {}
-
-// Explicit counts a point of a histogram with explicit bounds.
-func (b *Batch) Explicit(*Point, *Explicit) {}
-
-// Exponential counts a point of an exponential histogram.
-func (b *Batch) Exponential(*Point, *Exponential) {}
-
-// Count adds to an outcome what the core never sees: points that pass, points that are no numbers.
-func (b *Batch) Count(outcome Outcome, points int) { b.state.stats.Points[outcome] += uint64(points) }
-
-// Flush ranks the tenants and returns what is to be sent.
-func (s *State) Flush(time.Time) *Output { return &Output{} }
-
 // Stats returns what there is now.
-func (s *State) Stats() Stats { return s.stats }
+func (s *State) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.stats
+	stats.Streams, stats.StreamLimit = s.streams.used, s.settings.MaxStreams
+	stats.SeriesLimit = s.settings.MaxSeries
+	stats.Resources = s.resources.used
+	stats.Plans = s.planStats()
+	return stats
+}
+
+// resourceOf returns the number of a resource, which may be new.
+func (s *State) resourceOf(r Resource) uint32 {
+	number, known := s.resourceNumbers[r.Identity]
+	if !known {
+		var added *resource
+		number, added = s.resources.take()
+		*added = resource{identity: r.Identity, kept: r.Kept.Append(nil)}
+		added.group = identityOf(added.kept)
+		s.resourceNumbers[r.Identity] = number
+	}
+	s.resources.at(number).seen = s.batch.second
+	return number
+}
+
+// forget forgets a resource; its streams are gone already.
+func (s *State) forget(number uint32) {
+	delete(s.resourceNumbers, s.resources.at(number).identity)
+	s.resources.release(number)
+}
+
+func equalBounds(a, b []float64) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+}
 
 // Dirty returns the pages that changed since the last call, nil for one that is no more. What was ever returned, later
 // pages over earlier ones, is the State at the moment of the last call.

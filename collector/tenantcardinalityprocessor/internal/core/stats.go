@@ -32,7 +32,7 @@ type Stats struct {
 	Promotions  uint64
 	Demotions   uint64
 	Overflow    uint64 // points counted under otel.metric.overflow
-	Squeezed    uint64 // points of named tenants that were folded because of the limit of series
+	Squeezed    uint64 // points of named tenants that were folded because the limit of series was reached
 	Rebucketed  uint64 // histograms restarted with fewer bounds
 	Conflicts   uint64 // metrics that share a name with one of another kind or unit
 }
