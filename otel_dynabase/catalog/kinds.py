@@ -19,9 +19,9 @@ Value = str | None
 Key = tuple[Value, ...]
 """A series' identity: the values of its metric's labels in their order; None leaves the attribute out."""
 
-Source = Literal["app", "app, opt-in", "report", "observer", "collector", "rule"]
+Source = Literal["app", "app, opt-in", "report", "observer", "doctor", "collector", "rule"]
 """Who measures: the instrumented process without a change to its code; the platform's own code by one typed call;
-the one `otel-dynabase observe`; the collector; a recording rule of Prometheus'."""
+the one `otel-dynabase observe`; `otel-dynabase doctor`; the collector; a recording rule of Prometheus'."""
 
 UNITS = {"s": "_seconds", "By": "_bytes"}
 """What a unit becomes at the end of a name in Prometheus; annotations like {query} become nothing."""

@@ -86,3 +86,8 @@ SELF_BACKLOG = Gauge(
     "Events of the observer's that the collector has not acknowledged yet.",
     sources=("observer",),
 )  # fmt: skip
+SELF_MARKER = Counter(
+    "otel_dynabase.doctor.marker", "{millisecond}", (),
+    "When `otel-dynabase doctor` was last on its way, in milliseconds since the epoch: it knows its point again.",
+    sources=("doctor",),
+)  # fmt: skip
