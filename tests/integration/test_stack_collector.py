@@ -33,8 +33,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from examples.stack import build
 from examples.stack.collector import CONFIG, Collector
+from examples.stack.process import ROOT
 from examples.stack.stack import Stack
-from tests.integration.sending import Process, by, grpc_metrics, labels_of, until
+from tests.integration.sending import TENANTS, Process, by, grpc_metrics, labels_of, until
 
 pytestmark = pytest.mark.end_to_end
 
@@ -278,3 +279,31 @@ def test_the_configuration_is_valid_without_any_variable():
         env={"PATH": os.defpath}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_path):
+    """Before folding, as they were sent, beside Prometheus; what has no tenant, or no table, is not."""
+    config = [CONFIG, ROOT / "collector" / "detail.yaml"]
+    stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
+    with Collector(tmp_path, **stores, config=config) as collector:
+        process = Process("detailed", grpc_metrics(collector))
+        process.meter.create_gauge("tenants.by_tier", "{tenant}").set(3, {"plan": "pro", "tier": "HOT"})
+        process.meter.create_counter("orders.placed").add(1, labels_of("pro1", "pro"))
+        process.work()
+        process.provider.shutdown()
+        selected = (
+            "SELECT MetricName, project_id, {} AS value FROM metric_detail_{} FINAL WHERE ServiceName = 'detailed'"
+        )
+        values = {"sum": "Value", "gauge": "Value", "histogram": "toFloat64(Count)"}
+        query = " UNION ALL ".join(selected.format(value, kind) for kind, value in values.items())
+        rows = until(lambda: stack.clickhouse.rows(query), lambda rows: len(rows) >= 5 * len(TENANTS))
+        assert {(row["MetricName"], row["project_id"]): row["value"] for row in rows} == {
+            (name, project): value
+            for number, project in enumerate(TENANTS, 1)
+            for name, value in [
+                ("tenant.limit.hits", number), ("db.active_connections", 2), ("db.query.duration", 2),
+                ("circuit_breaker.state", {"free2": 2, "pro1": 1}.get(project, 0)), ("tenant.memory.usage", 100),
+            ]
+        }  # fmt: skip
+        folded = 'tenant_limit_hits_total{job="detailed", plan="free"}'
+        assert until(lambda: by(stack, folded, "project_id")) == {("_other",): 6}
