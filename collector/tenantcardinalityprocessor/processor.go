@@ -99,9 +99,7 @@ func (p *metricsProcessor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := p.flush(ctx); err != nil {
-				p.set.Logger.Warn("The next component did not take a flush; the next one carries its sums", zap.Error(err))
-			}
+			p.flush(ctx)
 		}
 	}
 }
@@ -116,7 +114,8 @@ func (p *metricsProcessor) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
-	errs := []error{p.flush(ctx), p.telemetry.shutdown()}
+	p.flush(ctx)
+	errs := []error{p.telemetry.shutdown()}
 	if p.checkpoint != nil {
 		errs = append(errs, p.checkpoint.close(ctx))
 	}
@@ -126,28 +125,27 @@ func (p *metricsProcessor) Shutdown(ctx context.Context) error {
 
 // flush stores the state and sends the outputs, in this order: what is stored is never behind what was sent. Without
 // storage for the moment, sending goes on.
-func (p *metricsProcessor) flush(ctx context.Context) error {
+func (p *metricsProcessor) flush(ctx context.Context) {
 	began := time.Now()
 	output := p.state.Flush(began)
 	metrics := encode(output)
-	p.save(ctx)
-	err := p.next.ConsumeMetrics(ctx, metrics)
-	if err == nil {
-		p.state.Sent()
+	p.save(ctx, p.state.Dirty())
+	if err := p.next.ConsumeMetrics(ctx, metrics); err == nil {
+		p.save(ctx, p.state.Sent())
 	} else {
+		p.set.Logger.Warn("The next component did not take a flush; the next one carries its sums", zap.Error(err))
 		p.telemetry.sendFailed(ctx)
 	}
 	p.telemetry.emitted(ctx, p.events.emit(ctx, began, output.Changes))
 	p.telemetry.flushed(ctx, time.Since(began))
-	return err
 }
 
-func (p *metricsProcessor) save(ctx context.Context) {
-	if p.checkpoint == nil {
+func (p *metricsProcessor) save(ctx context.Context, pages map[string][]byte) {
+	if p.checkpoint == nil || len(pages) == 0 {
 		return
 	}
 	began := time.Now()
-	written, err := p.checkpoint.save(ctx, p.state.Dirty())
+	written, err := p.checkpoint.save(ctx, pages)
 	if err != nil {
 		p.set.Logger.Warn("The state could not be stored; the next checkpoint carries it", zap.Error(err))
 	}

@@ -227,9 +227,7 @@ func (b *Batch) find(p *Point) (*stream, *series) {
 	st.seen, sr.seen = b.second, b.second
 	s.streams.touch(number)
 	s.series.touch(st.series)
-	if st.is(isSqueezed) {
-		s.stats.Squeezed++
-	}
+	b.note(st)
 	return st, sr
 }
 
@@ -257,10 +255,14 @@ func (b *Batch) begin(identity Identity, p *Point) (*stream, *series) {
 	sr.seen = b.second
 	if !remember {
 		s.stats.Streamless++
-		b.streamless = stream{flags: b.flags, tenant: tenant}
+		b.streamless = stream{flags: b.flags, tenant: tenant, series: number}
+		b.mark(&b.streamless)
+		b.note(&b.streamless)
 		return &b.streamless, sr
 	}
-	return b.remember(identity, p, tenant, number), sr
+	st := b.remember(identity, p, tenant, number)
+	b.note(st)
+	return st, sr
 }
 
 // remember begins a stream that is counted in a series.
@@ -273,6 +275,7 @@ func (b *Batch) remember(identity Identity, p *Point, tenant, series uint32) *st
 	}
 	s.streamNumbers[identity] = number
 	s.series.at(series).streams++
+	b.mark(st)
 	if tenant != 0 {
 		s.tenants.at(tenant).streams++
 	}
@@ -281,6 +284,28 @@ func (b *Batch) remember(identity Identity, p *Point, tenant, series uint32) *st
 		s.resources.touch(b.resource)
 	}
 	return st
+}
+
+// mark notes what a stream's series, which was just placed, leaves out.
+func (b *Batch) mark(st *stream) {
+	s := b.state
+	st.flags &^= isSqueezed | isTrimmed
+	if st.tenant != 0 && s.tenants.at(st.tenant).named && s.series.at(st.series).level != own {
+		st.flags |= isSqueezed
+	}
+	if s.trimmed {
+		st.flags |= isTrimmed
+	}
+}
+
+// note counts a point by what its series leaves out.
+func (b *Batch) note(st *stream) {
+	if st.is(isSqueezed) {
+		b.state.stats.Squeezed++
+	}
+	if st.is(isTrimmed) {
+		b.state.stats.Trimmed++
+	}
 }
 
 // route finds the series of a stream anew. It reports whether there is one.
@@ -299,10 +324,7 @@ func (b *Batch) route(st *stream, p *Point) bool {
 		st.series = number
 	}
 	st.epoch = s.epoch
-	st.flags &^= isSqueezed
-	if st.tenant != 0 && s.tenants.at(st.tenant).named && s.series.at(number).level != own {
-		st.flags |= isSqueezed
-	}
+	b.mark(st)
 	return true
 }
 

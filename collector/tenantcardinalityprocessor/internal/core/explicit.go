@@ -28,6 +28,9 @@ func (b *Batch) Explicit(p *Point, h *Explicit) {
 	if sr == nil {
 		return
 	}
+	if sr.explicit == nil {
+		sr.explicit = &Explicit{HasSum: true, Bounds: bounds, Counts: make([]uint64, len(counts))}
+	}
 	value := Explicit{Count: h.Count, Bounds: bounds, Counts: counts}
 	if h.HasSum && FloatNumber(h.Sum).finite() {
 		value.HasSum, value.Sum = true, h.Sum
@@ -154,10 +157,6 @@ func (h *Explicit) rebucket(bounds []float64) {
 // that they share: those of a value are merged freely; those of a series cannot change, so it ends and begins anew.
 func (b *Batch) increaseExplicit(st *stream, sr *series, p *Point, from int64, d *Explicit) {
 	out := sr.explicit
-	if out == nil {
-		out = &Explicit{HasSum: true, Bounds: d.Bounds, Counts: make([]uint64, len(d.Counts))}
-		sr.explicit = out
-	}
 	if !equalBounds(out.Bounds, d.Bounds) {
 		shared := intersect(out.Bounds, d.Bounds)
 		if len(shared) < len(out.Bounds) {
@@ -190,7 +189,7 @@ func (s *State) rebucket(sr *series, bounds []float64) *Explicit {
 		out.rebucket(bounds)
 		return out
 	}
-	s.ended = append(s.ended, sr.ending(s.previous+2*tick, s.previous+3*tick))
+	s.ended = append(s.ended, sr.ending(s.previous+tick, s.previous+2*tick))
 	sr.begun, sr.sent, sr.start = false, false, math.MaxInt64
 	sr.explicit = &Explicit{HasSum: out.HasSum, Bounds: bounds, Counts: make([]uint64, len(bounds)+1)}
 	return sr.explicit

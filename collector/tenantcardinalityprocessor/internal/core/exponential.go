@@ -26,6 +26,9 @@ func (b *Batch) Exponential(p *Point, h *Exponential) {
 	if sr == nil {
 		return
 	}
+	if sr.exponential == nil {
+		sr.exponential = &Exponential{HasSum: true, Scale: value.Scale, ZeroThreshold: value.ZeroThreshold}
+	}
 	if st.is(isDelta) {
 		if b.window(st, p) {
 			b.increaseExponential(st, sr, p, p.Start, value)
@@ -72,9 +75,6 @@ func (s *State) releaseMemory(st *stream) {
 }
 
 func (b *Batch) increaseExponential(st *stream, sr *series, p *Point, from int64, d *Exponential) {
-	if sr.exponential == nil {
-		sr.exponential = &Exponential{HasSum: true, Scale: maxScale}
-	}
 	b.counted(st, sr, from, float64(d.Count))
 	sr.exponential.merge(d)
 	b.keepFew(sr, p)

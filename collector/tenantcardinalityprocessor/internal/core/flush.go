@@ -9,9 +9,9 @@ import (
 const (
 	// tick is the least difference between two timestamps of one series: Prometheus has milliseconds.
 	tick = int64(time.Millisecond)
-	// shortest is the least time between two flushes. What ends and what begins within it finds its place, in this order:
-	// previous flush, stale markers of what ended there, last value and stale marker of what is begun anew, start, zero
-	// point, flush.
+	// shortest is the least time between two flushes. What happens within it finds its place, in this order: the previous
+	// flush; last value and stale marker of what begins anew; start, zero point; last value of what ends; the flush, with
+	// the stale marker of what ends.
 	shortest = 10 * tick
 )
 
@@ -44,18 +44,26 @@ func (s *State) Flush(now time.Time) *Output {
 	return &s.output
 }
 
-// Sent tells that the last flush's output was accepted: what began and ended in it need not be sent again.
-func (s *State) Sent() {
+// Sent tells that the last flush's output was accepted: what began and ended in it need not be sent again. If there was
+// any such, it returns a page that tells so to the next process, should this one be killed before its next checkpoint.
+func (s *State) Sent() map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.flushed == 0 && len(s.unsent) == 0 {
+		return nil
+	}
 	s.ended = slices.Delete(s.ended, 0, s.flushed)
 	s.flushed = 0
 	for _, number := range s.unsent {
 		if sr := s.series.at(number); sr.begun && !sr.sent {
 			sr.sent = true
+			s.series.touch(number)
 		}
 	}
 	s.unsent = s.unsent[:0]
+	e := &encoder{}
+	e.int(s.previous)
+	return map[string][]byte{sentPage: e.data}
 }
 
 // endFolded ends the series of tenants that have lost their names. It returns where the levels that are counted in them
@@ -198,7 +206,7 @@ func (s *State) endSilent(at int64) {
 			}
 		case sr.dead, sr.level == own && !s.tenants.at(sr.tenant).named, sr.streams == 0 && sr.seen < stale:
 			s.begin(number, sr, at)
-			s.ended = append(s.ended, sr.ending(at, at+tick))
+			s.ended = append(s.ended, sr.ending(at-tick, at))
 		default:
 			continue
 		}
@@ -216,7 +224,7 @@ func (s *State) begin(number uint32, sr *series, at int64) {
 	if !sr.begun {
 		sr.begun = true
 		s.series.touch(number)
-		sr.start = min(max(sr.start, s.previous+4*tick), at-2*tick)
+		sr.start = min(max(sr.start, s.previous+3*tick), at-3*tick)
 	}
 }
 

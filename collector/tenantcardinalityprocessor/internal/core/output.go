@@ -36,6 +36,7 @@ type Family struct {
 	identity Identity
 	series   map[Identity]uint32 // alive, by their attributes
 	members  []uint32            // the same
+	keep     map[string]bool     // attributes of its series; nil: all
 	fold     Fold
 	cost     int       // of a new series
 	bounds   []float64 // of its last histogram

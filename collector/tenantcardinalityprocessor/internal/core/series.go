@@ -64,6 +64,7 @@ func (s *State) familyOf(r *resource, identity Identity, m *Metric) *Family {
 func (s *State) adopt(number uint32, f *Family) {
 	f.number, f.cost, f.series = number, 1, map[Identity]uint32{}
 	f.weight, f.affected = s.settings.Weights[f.Name], s.affected[f.Name]
+	f.keep = s.kept[f.Name]
 	if f.Kind == KindGauge {
 		f.fold = s.settings.GaugeFold
 		if fold, has := s.settings.Gauges[f.Name]; has {
@@ -94,17 +95,29 @@ func (s *State) dropFamily(f *Family) {
 // place returns the series that a tenant's points are counted in: its own if it is named, a folded one otherwise, and
 // whatever there is room for if there is too little; 0 if there is none at all.
 func (s *State) place(f *Family, p *Point, tenant uint32) uint32 {
+	all := p.Attributes.Append(s.scratch[:0])
+	count := len(all)
+	s.scratch = f.trim(all)
+	s.trimmed = len(s.scratch) < count
 	if tenant != 0 && s.tenants.at(tenant).named {
-		if number, known := f.series[p.Identity]; known {
+		identity := identityOf(s.scratch)
+		if number, known := f.series[identity]; known {
 			return number
 		}
 		if s.room(own, f.cost) {
-			return s.addSeries(f, own, tenant, p.Identity, p.Attributes.Append(nil))
+			return s.addSeries(f, own, tenant, identity, slices.Clone(s.scratch))
 		}
 		s.squeezed = true
 	}
-	s.scratch = p.Attributes.Append(s.scratch[:0])
 	return s.placeFolded(f, s.scratch)
+}
+
+// trim removes the attributes that the family's series do not keep.
+func (f *Family) trim(attributes []Attribute) []Attribute {
+	if f.keep == nil {
+		return attributes
+	}
+	return slices.DeleteFunc(attributes, func(a Attribute) bool { return !f.keep[a.Key] })
 }
 
 // placeFolded returns the series that attributes are counted in without their tenant. It changes them.
@@ -154,11 +167,17 @@ func (s *State) addSeries(f *Family, l level, tenant uint32, identity Identity, 
 		family: f, identity: identity, attributes: attributes, level: l, tenant: tenant, cost: f.cost,
 		start: math.MaxInt64, seen: s.batch.second, number: IntNumber(0),
 	}
-	f.series[identity] = number
-	sr.place = len(f.members)
-	f.members = append(f.members, number)
+	sr.join(number)
 	s.stats.Series += sr.cost
 	return number
+}
+
+// join makes a series one of its family's.
+func (sr *series) join(number uint32) {
+	f := sr.family
+	f.series[sr.identity] = number
+	sr.place = len(f.members)
+	f.members = append(f.members, number)
 }
 
 // dropSeries forgets a series that no stream is counted in.

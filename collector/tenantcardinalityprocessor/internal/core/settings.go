@@ -16,6 +16,10 @@ type Settings struct {
 	Keep []string
 	Self []Attribute
 
+	// Attributes has, by metric, the attributes that its series keep, beside Tenant and Plan; the others are summed away. A
+	// metric that is not in it keeps all.
+	Attributes map[string][]string
+
 	Budgets       map[string]int // by plan: how many tenants have series of their own
 	DefaultBudget int            // of all other plans
 	NeverFold     []string       // plans without a budget
@@ -54,3 +58,15 @@ const (
 	FoldSum Fold = iota
 	FoldMax
 )
+
+// kept returns, by metric, the set of attributes that its series keep.
+func (s *Settings) kept() map[string]map[string]bool {
+	kept := make(map[string]map[string]bool, len(s.Attributes))
+	for metric, attributes := range s.Attributes {
+		kept[metric] = map[string]bool{s.Tenant: true, s.Plan: true}
+		for _, attribute := range attributes {
+			kept[metric][attribute] = true
+		}
+	}
+	return kept
+}

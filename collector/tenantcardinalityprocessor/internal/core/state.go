@@ -15,6 +15,7 @@ type State struct {
 
 	since    int64  // when the first State of this history began; 0: there never was one before
 	previous int64  // the time of the last flush
+	stored   int64  // … as it was stored
 	epoch    uint32 // changes when streams have to be routed again
 	squeezed bool   // there was no room for a series since the last flush
 
@@ -38,6 +39,7 @@ type State struct {
 	exponentials    slab[Exponential] // … and of exponential ones
 	affected        map[string]*watch // by metric
 	affectedFamily  *Family
+	kept            map[string]map[string]bool // by metric: the attributes of its series
 
 	folded  int      // tenants that lost their names since the last flush
 	ended   []ending // series whose end was not sent yet
@@ -46,6 +48,7 @@ type State struct {
 	output  Output
 	arena   arena
 	scratch []Attribute
+	trimmed bool // the series placed last keeps only some attributes
 }
 
 // resource is a process that streams come from.
@@ -70,6 +73,7 @@ func New(settings Settings, now time.Time) *State {
 		s.since = settings.Since.UnixNano()
 	}
 	s.affected = watches(settings)
+	s.kept = settings.kept()
 	s.affectedFamily = &Family{Kept: settings.Self, Scope: "otel_dynabase", Name: "tenants.affected", Unit: "{tenant}",
 		Description: "Tenants whose metric increased within the window", Kind: KindGauge}
 	s.addPlan("")
@@ -119,10 +123,3 @@ func (s *State) forget(number uint32) {
 func equalBounds(a, b []float64) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
-
-// Dirty returns the pages that changed since the last call, nil for one that is no more. What was ever returned, later
-// pages over earlier ones, is the State at the moment of the last call.
-func (s *State) Dirty() map[string][]byte { return nil }
-
-// Load restores an empty State from such pages; it is as of now. After an error the State is to be thrown away.
-func (s *State) Load(pages map[string][]byte, now time.Time) error { return nil }

@@ -33,6 +33,7 @@ type Stats struct {
 	Demotions   uint64
 	Overflow    uint64 // points counted under otel.metric.overflow
 	Squeezed    uint64 // points of named tenants that were folded because the limit of series was reached
+	Trimmed     uint64 // points that have attributes that their series do not keep
 	Rebucketed  uint64 // histograms restarted with fewer bounds
 	Conflicts   uint64 // metrics that share a name with one of another kind or unit
 }

@@ -28,6 +28,7 @@ const (
 	isExplicit                         // a histogram: what kind its memory is of
 	isExponential
 	isSqueezed // of a named tenant, but there was no room for a series of its own
+	isTrimmed  // its series keeps only some of its attributes
 )
 
 func (st *stream) is(flag streamFlags) bool { return st.flags&flag != 0 }

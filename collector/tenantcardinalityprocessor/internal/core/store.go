@@ -1,0 +1,192 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// formatVersion is of the pages. A State reads its own version only.
+const formatVersion = 1
+
+// The pages: "head" is the State itself, with what is small; "sent" the time of the last flush that was accepted; the
+// others are the pages of the slabs. A series is in two
+// of them: what it is, which never changes, and its value.
+const (
+	headPage       = "head"
+	sentPage       = "sent"
+	familyPages    = "families/"
+	resourcePages  = "resources/"
+	tenantPages    = "tenants/"
+	seriesPages    = "series/"
+	valuePages     = "values/"
+	streamPages    = "streams/"
+	maxStoredSlots = 1 << 31
+)
+
+// Dirty returns the pages that changed since the last call, nil for one that is no more. What was ever returned, later
+// pages over earlier ones, is the State at the moment of the last call.
+func (s *State) Dirty() map[string][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pages := map[string][]byte{headPage: s.encodeHead()}
+	encodePages(pages, familyPages, &s.families, s.families.dirty, used(func(f **Family) bool { return *f != nil }, encodeFamily))
+	encodePages(pages, resourcePages, &s.resources, s.resources.dirty,
+		used(func(r *resource) bool { return r.identity != 0 }, encodeResource))
+	encodePages(pages, tenantPages, &s.tenants, s.tenants.dirty,
+		used(func(t *tenant) bool { return t.identity != 0 }, encodeTenant))
+	encodePages(pages, seriesPages, &s.series, s.series.made, used(isSeries, encodeSeries))
+	encodePages(pages, valuePages, &s.series, s.series.dirty, used(isSeries, encodeValue))
+	encodePages(pages, streamPages, &s.streams, s.streams.dirty,
+		used(func(st *stream) bool { return st.identity != 0 }, s.encodeStream))
+	return pages
+}
+
+func isSeries(sr *series) bool { return sr.family != nil }
+
+// used makes an encoding of slots out of one of items: those in use, and whether there are any.
+func used[T any](in func(*T) bool, encode func(*encoder, *T)) func(*encoder, int, *T) bool {
+	return func(e *encoder, slot int, item *T) bool {
+		if !in(item) {
+			return false
+		}
+		e.byte(byte(slot))
+		encode(e, item)
+		return true
+	}
+}
+
+// encodePages encodes the pages of a slab that are marked, and removes the marks.
+func encodePages[T any](
+	pages map[string][]byte, prefix string, items *slab[T], marked []bool, encode func(*encoder, int, *T) bool,
+) {
+	for number, page := range items.pages {
+		if !marked[number] {
+			continue
+		}
+		marked[number] = false
+		e, any := &encoder{}, false
+		for slot := range page {
+			any = encode(e, slot, &page[slot]) || any
+		}
+		name := prefix + strconv.Itoa(number)
+		if pages[name] = nil; any {
+			pages[name] = e.data
+		}
+	}
+}
+
+// Load restores an empty State from such pages; it is as of now. After an error the State is to be thrown away.
+func (s *State) Load(pages map[string][]byte, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.batch.now, s.batch.second = now, seconds(now)
+	head, has := pages[headPage]
+	if !has {
+		return fmt.Errorf("page %q is missing", headPage)
+	}
+	if err := s.decodeHead(head, now); err != nil {
+		return fmt.Errorf("page %q: %w", headPage, err)
+	}
+	for _, load := range []func() error{
+		func() error { return decodePages(pages, familyPages, &s.families, s.decodeFamily) },
+		func() error { return decodePages(pages, resourcePages, &s.resources, s.decodeResource) },
+		func() error { return decodePages(pages, tenantPages, &s.tenants, s.decodeTenant) },
+		func() error { return decodePages(pages, seriesPages, &s.series, s.decodeSeries) },
+		func() error { return decodePages(pages, valuePages, &s.series, s.decodeValue) },
+		func() error { return decodePages(pages, streamPages, &s.streams, s.decodeStream) },
+	} {
+		if err := load(); err != nil {
+			return err
+		}
+	}
+	s.settle()
+	s.ended = slices.DeleteFunc(s.ended, func(e ending) bool { return s.superseded(&e) })
+	if sent, has := pages[sentPage]; has && (&decoder{data: sent}).int() == s.stored {
+		s.acknowledge()
+	}
+	return nil
+}
+
+// decodePages decodes all pages of a slab.
+func decodePages[T any](
+	pages map[string][]byte, prefix string, items *slab[T], decode func(*decoder, uint32, *T),
+) error {
+	for name, data := range pages {
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours || data == nil {
+			continue
+		}
+		page, err := strconv.ParseUint(rest, 10, 32)
+		if err != nil || page*pageSize >= maxStoredSlots {
+			return fmt.Errorf("page %q: %w", name, errCorrupt)
+		}
+		d := &decoder{data: data}
+		for len(d.data) > 0 {
+			number := uint32(page)*pageSize + uint32(d.byte())
+			if number == 0 || number >= items.next {
+				d.fail()
+				break
+			}
+			decode(d, number, items.at(number))
+		}
+		if d.err != nil {
+			return fmt.Errorf("page %q: %w", name, d.err)
+		}
+	}
+	return nil
+}
+
+// extend makes all slots of a stored slab, free ones.
+func (s *slab[T]) extend(next uint64) bool {
+	if next >= maxStoredSlots {
+		return false
+	}
+	if s.next = uint32(next); next > 0 {
+		s.reach(s.next - 1)
+	}
+	return true
+}
+
+// settleSlab finds which slots are free.
+func settleSlab[T any](items *slab[T], in func(*T) bool) {
+	for number := items.next; number > 1; {
+		number--
+		if in(items.at(number)) {
+			items.used++
+		} else {
+			items.free = append(items.free, number)
+		}
+	}
+}
+
+// settle computes what is not stored.
+func (s *State) settle() {
+	settleSlab(&s.families, func(f **Family) bool { return *f != nil })
+	settleSlab(&s.resources, func(r *resource) bool { return r.identity != 0 })
+	settleSlab(&s.tenants, func(t *tenant) bool { return t.identity != 0 })
+	settleSlab(&s.series, isSeries)
+	settleSlab(&s.streams, func(st *stream) bool { return st.identity != 0 })
+}
+
+// acknowledge notes that all that began or ended was sent before.
+func (s *State) acknowledge() {
+	s.ended = nil
+	for number := uint32(1); number < s.series.next; number++ {
+		if sr := s.series.at(number); sr.begun && !sr.sent {
+			sr.sent = true
+			s.series.touch(number)
+		}
+	}
+}
+
+// superseded tells whether a series of the same labels has begun.
+func (s *State) superseded(e *ending) bool {
+	number, known := s.familyNumbers[e.point.Family.identity]
+	if known {
+		_, known = (*s.families.at(number)).series[e.identity]
+	}
+	return known
+}
