@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.clickhouse.connection import ClickHouseError, Connection
+from otel_dynabase.clickhouse.explained import explained
 from otel_dynabase.clickhouse.settings import CLICKHOUSE_SETTINGS, ClickHouseConfig
 from otel_dynabase.commands import flags, ranges
 from otel_dynabase.output.answer import FORMS, write
-from otel_dynabase.output.harmless import cut, printable
+from otel_dynabase.output.harmless import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -32,23 +32,6 @@ PASSWORDS: Final = (
     "Where ClickHouse is may also come from the environment, as the help of each argument says;\n"
     "its password comes only from there: OTEL_DYNABASE_CLICKHOUSE_PASSWORD or OTEL_DYNABASE_CLICKHOUSE_PASSWORD_FILE."
 )
-MESSAGE: Final = re.compile(r"(?P<code>Code: (?P<number>\d+)\. )?DB::Exception: (?P<text>.*?)(?: \(for url .*)?$")
-REASON: Final = re.compile(r"\[Errno -?\d+\] [^)'\"]+|timed out|[Nn]ame or service not known")
-SHOWN: Final = 300
-ADVICE: Final = {
-    47: "the tables are of another version: run otel-dynabase migrate",
-    60: "the tables are not there: run otel-dynabase migrate",
-    81: "there is no such database: see OTEL_DYNABASE_CLICKHOUSE_DATABASE, or run otel-dynabase migrate",
-    159: "it took too long: ask for a shorter time (--since, --until)",
-    192: "there is no such user: see OTEL_DYNABASE_CLICKHOUSE_USER",
-    193: "the password is wrong: see OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
-    194: "a password is needed: set OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
-    241: "it needs too much memory: ask for a shorter time (--since, --until)",
-    497: "this user may not read that: ask as a reader (OTEL_DYNABASE_CLICKHOUSE_USER)",
-    516: "user or password is wrong: see OTEL_DYNABASE_CLICKHOUSE_USER and OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
-}
-"""What to do about an error of ClickHouse's, by its number."""
-UNREACHABLE: Final = "is it running? set OTEL_DYNABASE_CLICKHOUSE_URL, or give --clickhouse-url"
 
 
 def add(parser: ArgumentParser, run: Callable[[Namespace], int], *, since: str, forms: tuple[str, ...] = FORMS) -> None:
@@ -114,20 +97,7 @@ def answered(given: Namespace, answer: Answer) -> int:
     return FOUND if answer.rows else NOTHING
 
 
-def explained(error: ClickHouseError) -> str:
-    """Say in one line what was wrong, and what to do about it."""
-    where, separator, said = str(error).partition(": ")
-    if not separator:  # the package's own words, such as how to install what is missing
-        return str(error)
-    found = MESSAGE.search(said)
-    if found is None:
-        reason = REASON.search(said)
-        return f"{where} cannot be reached ({reason[0] if reason else cut(printable(said), SHOWN)}): {UNREACHABLE}"
-    advice = ADVICE.get(error.code or int(found["number"] or 0))
-    return f"{where}: {cut(printable(found['text']), SHOWN)}" + (f" - {advice}" if advice else "")
-
-
 def unusable(why: str) -> int:
     """Say why there is no answer; return the exit code."""
-    print(f"otel-dynabase: {why}", file=sys.stderr)  # noqa: T201  # a command
+    print(f"otel-dynabase: {printable(why)}", file=sys.stderr)  # noqa: T201  # a command
     return UNUSABLE

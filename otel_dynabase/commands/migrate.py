@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.clickhouse import cluster, migrations, roles
 from otel_dynabase.clickhouse.connection import ClickHouseError
+from otel_dynabase.clickhouse.explained import explained
 from otel_dynabase.clickhouse.quoting import identifier, literal
-from otel_dynabase.commands.asking import add_clickhouse, config_of, connect, explained, unusable
+from otel_dynabase.commands.asking import add_clickhouse, config_of, connect, unusable
 
 if TYPE_CHECKING:
     from argparse import Namespace

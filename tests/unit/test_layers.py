@@ -23,6 +23,7 @@ LAYERS = (
     ("instrumentor",),
     ("observer",),
     ("clickhouse",),
+    ("doctor",),
     ("history",),
     ("output",),
     ("commands",),
