@@ -43,6 +43,8 @@ MODULES: Final = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http",
 }
 """Where the exporters of a protocol are."""
+EXPORTERS: Final = "opentelemetry.exporter."
+"""What the names of their loggers begin with."""
 HEADERS: Final = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_LOGS_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS")
 HEAD_START: Final = 50_000_000
 """Nanoseconds by which the point's start is earlier than the point: Prometheus puts a zero there."""
@@ -140,12 +142,18 @@ class _Ear(logging.Handler):
 
 @contextmanager
 def heard() -> Iterator[list[str]]:
-    """Keep what exporters log: they tell nobody else why something was not accepted."""
+    """Keep what exporters log, repetitions too: they tell nobody else why something was not accepted."""
     logger, ear = logging.getLogger("opentelemetry"), _Ear()
     propagate, logger.propagate = logger.propagate, False
+    exporters = [logging.getLogger(name) for name in logging.root.manager.loggerDict if name.startswith(EXPORTERS)]
+    filters = [(exporter, exporter.filters) for exporter in exporters]
+    for exporter in exporters:
+        exporter.filters = []  # the SDK's own leaves out what is like the last one
     logger.addHandler(ear)
     try:
         yield ear.said
     finally:
         logger.removeHandler(ear)
         logger.propagate = propagate
+        for exporter, kept in filters:
+            exporter.filters = kept
