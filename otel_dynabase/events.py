@@ -45,6 +45,8 @@ PATIENCE = 5
 it may go to an exporter that does not speak OTLP. It is counted as unanswered."""
 PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts while the collector does not accept."""
+QUEUE = 2048
+"""Records that the SDK's batch processor keeps, if OTEL_BLRP_MAX_QUEUE_SIZE says nothing else."""
 POLL = 0.25
 """Seconds between looks at the ledger while it is not empty."""
 NAMED = {event.name: event for event in EVENTS}
@@ -56,6 +58,14 @@ def uuid7() -> str:
     random = int.from_bytes(os.urandom(10), "big")
     value = milliseconds << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | random & (1 << 62) - 1
     return str(uuid.UUID(int=value))
+
+
+def burst() -> int:
+    """Return how many events may be with the SDK at a time: half of what its queue holds."""
+    try:
+        return max(1, int(os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE", QUEUE)) // 2)
+    except ValueError:
+        return QUEUE // 2
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +81,9 @@ class Record:
     due: float = 0.0
     """When to emit it (again), on the ledger's clock."""
     emissions: int = 0
-    """Times that it was emitted since anybody last answered."""
+    """Times that it was emitted since anybody last answered, while others were accepted."""
+    number: int = 0
+    """The number of its last emission."""
 
 
 class EventLog:
@@ -108,6 +120,11 @@ class EventLog:
         self._ledger: dict[str, Record] = {}
         self._sequence = 0
         self._exporter_seen = False
+        self._last = 0
+        """The number of the last emission."""
+        self._answered = 0
+        """The last one that was answered. The SDK's queue is in order: what came before it is not there any more."""
+        self._emitted_at = -math.inf
         self._failures = 0
         self._full = False
         self._held = False
@@ -197,18 +214,29 @@ class EventLog:
             asked = [record for record in self._ledger.values() if record.due <= now]
             silent = [record for record in asked if record.emissions >= patience]
             due = [record for record in asked if record.emissions < patience]
-            if self._burst < len(self._ledger):
-                due = due[: max(0, int(self._burst) - (len(self._ledger) - len(asked)))]
+            due = due[: self._room_in_sdk(now)]
             self._settle(record.event_id for record in silent)
-            again = sum(record.emissions > 0 or record.due > 0 for record in due)
+            again = sum(record.number > 0 or record.due > 0 for record in due)
             for record in due:
-                record.due, record.emissions = now + UNCLAIMED, record.emissions + 1
+                self._last += 1
+                record.number, record.due = self._last, now + UNCLAIMED
+                # while nothing is accepted, silence says nothing about a record
+                record.emissions += not self._failures
+                self._emitted_at = now
         self._counts["retried"].add(again)
         self._counts["unanswered"].add(len(silent))
         log = provider.get_logger(SCOPE, __version__, SCHEMA_URL)
         for record in due:
             log.emit(_log_record(record))
         return POLL if self._ledger else math.inf
+
+    def _room_in_sdk(self, now: float) -> int | None:
+        """Return how many records its queue has room for; None: there is no exporter that would tell us."""
+        if not self._exporter_seen or math.isinf(self._burst):
+            return None
+        if now >= self._emitted_at + UNCLAIMED:
+            self._answered = self._last
+        return max(0, int(self._burst) - (self._last - self._answered))
 
     def _discard_older_than(self, age: float) -> None:
         """Forget events that nobody will take: without an SDK there is nothing to send them with."""
@@ -218,8 +246,9 @@ class EventLog:
             self._counts["dropped"].add()
 
     def _settle(self, event_ids: Iterable[str]) -> int:
-        known = [self._ledger.pop(event_id, None) for event_id in event_ids]
-        return sum(record is not None for record in known)
+        known = [record for event_id in event_ids if (record := self._ledger.pop(event_id, None)) is not None]
+        self._answered = max([self._answered, *(record.number for record in known)])
+        return len(known)
 
     def exporting(self) -> None:
         """Note that an OTLP exporter is at work: from now on, silence means loss."""
@@ -246,6 +275,7 @@ class EventLog:
         with self._lock:
             for record in filter(None, map(self._ledger.get, event_ids)):
                 record.due, record.emissions = due, 0
+                self._answered = max(self._answered, record.number)
         self._wake()
 
     def hold(self) -> None:

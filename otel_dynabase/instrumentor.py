@@ -30,7 +30,7 @@ from otel_dynabase.catalog.metrics import (
 )
 from otel_dynabase.config import Config
 from otel_dynabase.directory import Tenant, directory_of
-from otel_dynabase.events import EventLog, watch_export
+from otel_dynabase.events import EventLog, burst, watch_export
 from otel_dynabase.probes import Probes
 from otel_dynabase.probes.inbox import inbox
 from otel_dynabase.probes.tenants import is_outdated
@@ -81,7 +81,11 @@ class Runtime:
         }
         self._background = Background(jobs, prompt="sending events")
         self.events = EventLog(
-            self.store, provider=logger_provider, capacity=config.event_queue, wake=self._background.wake
+            self.store,
+            provider=logger_provider,
+            capacity=config.event_queue,
+            burst=burst(),
+            wake=self._background.wake,
         )
         self._budget = Budget(config.max_tenants, self.store.sum(SELF_FOLDED))
         self.probes = Probes(

@@ -19,7 +19,7 @@ from otel_dynabase.catalog.metrics import (
     SELF_ROUNDS,
     SELF_SERIES,
 )
-from otel_dynabase.events import EventLog
+from otel_dynabase.events import EventLog, burst
 from otel_dynabase.observer import sdk, snapshot
 from otel_dynabase.observer.census import Census
 from otel_dynabase.observer.snapshot import Snapshot
@@ -92,7 +92,7 @@ class Reign:
         self._timeout = config.shutdown_timeout
         self.store = Store()
         self._background = Background({"sending events": self._send}, prompt="sending events")
-        self.events = EventLog(self.store, capacity=config.event_queue, burst=sdk.burst(), wake=self._background.wake)
+        self.events = EventLog(self.store, capacity=config.event_queue, burst=burst(), wake=self._background.wake)
         self._parts = parts(self.store, self.events)
         self._census = Census()
         self._producer = Producer(self.store, config.metrics)

@@ -30,8 +30,6 @@ ATTRIBUTES: Final = "OTEL_RESOURCE_ATTRIBUTES"
 INSTANCE: Final = "service.instance.id"
 TEMPORALITY: Final = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
 SERVICE: Final = "otel-dynabase-observe"
-QUEUE: Final = 2048
-"""Records that the SDK's batch processor keeps, if OTEL_BLRP_MAX_QUEUE_SIZE says nothing else."""
 
 
 class OtherInstanceError(Exception):
@@ -78,14 +76,6 @@ def configure(instance_id: str) -> None:
     os.environ.setdefault("OTEL_TRACES_EXPORTER", "none")  # there are no spans here
     _load._load_distro().configure()
     _load._load_configurators()  # type: ignore[no-untyped-call]
-
-
-def burst() -> int:
-    """Return how many events may be with the SDK at a time: half of what its queue holds."""
-    try:
-        return max(1, int(os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE", QUEUE)) // 2)
-    except ValueError:
-        return QUEUE // 2
 
 
 def watch_exporters(events: EventLog) -> Patches:

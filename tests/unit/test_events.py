@@ -16,7 +16,7 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from otel_dynabase.catalog.events import COLD_START, LIMIT_HIT
 from otel_dynabase.catalog.metrics import SELF_EVENTS
 from otel_dynabase.directory import Tenant
-from otel_dynabase.events import PAUSES, UNCLAIMED, EventLog, mark_span, uuid7, watch_export
+from otel_dynabase.events import PATIENCE, PAUSES, UNCLAIMED, EventLog, mark_span, uuid7, watch_export
 from otel_dynabase.store import Store
 
 TENANT = Tenant("proj_1", "org_1", "pro", "HOT")
@@ -482,6 +482,46 @@ def test_no_more_are_with_the_sdk_at_a_time_than_its_queue_holds():
     world.log.flush()
     assert len(world.ids()) == 14
     assert world.log.room == 1000 - 21
+
+
+def test_what_came_before_an_answered_record_is_not_with_the_sdk_any_more():
+    """A processor of the application's may keep some back: they must not take the others' room."""
+    world = World(capacity=1000, watched=False, burst=10)
+    world.log.exporting()
+    world.emit(30)
+    world.log.flush()
+    world.log.exported(world.ids()[9:], accepted=True)
+    world.log.flush()
+    assert len(world.ids()) == 20
+    world.log.exported(world.ids()[19:], accepted=False)
+    world.log.flush()
+    assert len(world.ids()) == 30
+
+
+def test_if_nobody_answers_at_all_the_sdk_has_room_again_after_a_while():
+    world = World(capacity=1000, watched=False, burst=10)
+    world.log.exporting()
+    world.emit(15)
+    world.log.flush()
+    world.later(UNCLAIMED - 1)
+    assert len(world.ids()) == 10
+    world.later(1.001)
+    assert len(set(world.ids())) == 10
+    assert len(world.ids()) == 20
+
+
+def test_while_the_collector_accepts_nothing_no_silence_is_a_loss():
+    """The SDK's queue is full of other records, and drops ours before the exporter sees them."""
+    world = World(watched=False)
+    world.emit()
+    world.log.flush()
+    world.log.exported(world.ids(), accepted=False)
+    for _ in range(2 * PATIENCE):
+        world.later(UNCLAIMED + 1)
+    assert world.waiting() == 1
+    world.log.exported(world.ids()[:1], accepted=True)
+    assert world.waiting() == 0
+    assert "unanswered" not in world.counts()
 
 
 def test_with_a_burst_everything_arrives_all_the_same():
