@@ -116,8 +116,8 @@ def directory(environ: Mapping[str, str]) -> str:
     if not read_well:
         raise Wrong(kept.said[0] if kept.said else "it cannot be read", "see OTEL_DYNABASE_DIRECTORY")
     stats = found.stats()
+    if kept.said:  # rows that were skipped or mended
+        raise Wrong(kept.said[0], "mend these rows")
     if not stats.entries:
         raise Wrong("the tenant directory is empty: every plan and tier is unknown", "see OTEL_DYNABASE_DIRECTORY")
-    if stats.rejected or stats.mended:
-        raise Wrong(f"of {stats.entries:,} tenants {stats.rejected} were skipped, {stats.mended} mended", kept.said[0])
-    return f"{stats.entries:,} tenants"
+    return f"{stats.entries:,} tenant{'s' * (stats.entries != 1)}"
