@@ -166,6 +166,7 @@ class Access:
             return ""
         names = {user, *self._users[user].roles}
         grants = [grant for name in sorted(names) for grant in self._grants.get(name, ())]
+        grants.append(f"GRANT SET DEFINER ON `{user}`")  # which a server does not ask of a user about itself
         queries = "".join(f"<query>{escape(grant)}</query>" for grant in grants)
         return f"<grants>{queries}</grants><databases>{self._filters(names)}</databases>"
 

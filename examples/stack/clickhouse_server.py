@@ -182,7 +182,10 @@ class Engine:
         return b""
 
     def _use(self, database: str) -> None:
-        if database != self._database:
+        if database == "default" != self._database:  # where a session begins, which takes no rights
+            self.close()
+            self._open(self._user)
+        elif database != self._database:
             quoted = database.replace("\\", "\\\\").replace("`", "\\`")
             self.query(f"USE `{quoted}`")
             self._database = database
