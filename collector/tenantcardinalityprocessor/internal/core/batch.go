@@ -126,9 +126,12 @@ func (b *Batch) cumulative(st *stream, sr *series, p *Point, n Number) {
 // advance moves a cumulative stream to a point, and returns when what is to be counted may first have happened.
 func (b *Batch) advance(st *stream, p *Point) (int64, step, Outcome) {
 	from := st.end
-	step, outcome := st.advance(p.Start, p.Time)
+	var step step
+	var outcome Outcome
 	if st.end == 0 {
 		step, outcome = b.first(st, p)
+	} else {
+		step, outcome = st.advance(p.Start, p.Time)
 	}
 	switch step {
 	case whole:

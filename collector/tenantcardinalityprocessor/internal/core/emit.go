@@ -92,13 +92,11 @@ type ending struct {
 	point OutputPoint // its last value; Time is that of the stale marker
 	final int64       // the time of the last value; 0: there is none to send
 	sent  bool        // its beginning was sent
-	// identity is the series': what ended before a restart is not told to what lives on.
-	identity Identity
 }
 
 // ending returns the end of a series, which must not be used after it.
 func (sr *series) ending(final, stale int64) ending {
-	e := ending{point: sr.point(stale), final: final, sent: sr.sent, identity: sr.identity}
+	e := ending{point: sr.point(stale), final: final, sent: sr.sent}
 	for _, x := range sr.exemplars {
 		e.point.Exemplars = append(e.point.Exemplars, x.Exemplar)
 	}

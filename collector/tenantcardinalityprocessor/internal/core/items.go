@@ -79,7 +79,9 @@ func (s *State) decodeHead(data []byte, now time.Time) error {
 		d.watch(s.affected)
 	}
 	for range d.length() {
-		s.ended = append(s.ended, d.ending(s.previous))
+		if end := d.ending(); end.point.Time > now.Add(-s.settings.StaleAfter).UnixNano() { // else nobody waits for it
+			s.ended = append(s.ended, end)
+		}
 	}
 	if len(s.plans) == 0 || len(s.tiers) == 0 {
 		d.fail()
@@ -138,25 +140,21 @@ func (d *decoder) watch(known map[string]*watch) {
 
 func (e *encoder) ending(end *ending) {
 	encodeFamily(e, &end.point.Family)
-	e.id(end.identity)
 	e.attributes(end.point.Attributes)
 	e.int(end.point.Start)
-	e.bool(end.final != 0)
+	e.int(end.final)
+	e.int(end.point.Time)
+	e.bool(end.sent)
 	e.value(end.point.Number, end.point.Explicit, end.point.Exponential)
 }
 
-// ending reads the end of a series. It may have been sent: it is sent again, later than everything that was.
-func (d *decoder) ending(previous int64) (end ending) {
+// ending reads the end of a series. It may have been sent: what is sent again is the same, times included.
+func (d *decoder) ending() (end ending) {
 	end.point.Family = d.family()
-	end.identity = d.id()
 	end.point.Attributes = d.attributes()
 	end.point.Start = d.int()
-	if d.bool() {
-		end.final = previous + tick
-	}
-	end.point.Time = previous + 2*tick
+	end.final, end.point.Time, end.sent = d.int(), d.int(), d.bool()
 	end.point.Number, end.point.Explicit, end.point.Exponential = d.value(end.point.Family)
-	end.sent = true // a 0 before it would be late
 	return end
 }
 

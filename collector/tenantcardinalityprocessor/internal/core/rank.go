@@ -32,6 +32,9 @@ func (s *State) rank(now time.Time) []Change {
 			changes = append(changes, s.promote(challengers[0], Room, nil))
 			challengers = challengers[1:]
 		}
+		if plan.weights == nil { // whoever comes first takes the room
+			changes = append(changes, s.silence(named)...)
+		}
 		changes = append(changes, s.swap(named, challengers)...)
 	}
 	return changes
@@ -53,27 +56,32 @@ func (s *State) swap(named, challengers []contender) []Change {
 	var changes []Change
 	stale, settled := s.before(s.settings.StaleAfter), s.before(s.settings.MinStay)
 	for _, loser := range named {
-		t := s.tenants.at(loser.number)
+		if len(challengers) == 0 {
+			break
+		}
+		t, winner := s.tenants.at(loser.number), challengers[0]
+		reason := Outweighed
 		switch {
 		case t.seen < stale:
-			changes = append(changes, s.replace(loser, &challengers, Silent)...)
-		case len(challengers) == 0:
-			return changes
-		case t.since <= settled && challengers[0].Low() > 0 && challengers[0].Low() >= s.settings.Enter*loser.High:
-			changes = append(changes, s.replace(loser, &challengers, Outweighed)...)
+			reason = Silent
+		case t.since > settled || winner.Low() <= 0 || winner.Low() < s.settings.Enter*loser.High:
+			continue
 		}
+		challengers = challengers[1:]
+		changes = append(changes, s.demote(loser, reason, &winner), s.promote(winner, reason, &loser))
 	}
 	return changes
 }
 
-// replace gives a tenant's place to the first challenger, or to whoever comes first if there is none.
-func (s *State) replace(loser contender, challengers *[]contender, reason Reason) []Change {
-	if len(*challengers) == 0 {
-		return []Change{s.demote(loser, reason, nil)}
+// silence takes the names of silent tenants away.
+func (s *State) silence(named []contender) []Change {
+	var changes []Change
+	for _, c := range named {
+		if s.tenants.at(c.number).seen < s.before(s.settings.StaleAfter) {
+			changes = append(changes, s.demote(c, Silent, nil))
+		}
 	}
-	winner := (*challengers)[0]
-	*challengers = (*challengers)[1:]
-	return []Change{s.demote(loser, reason, &winner), s.promote(winner, reason, &loser)}
+	return changes
 }
 
 func (s *State) promote(c contender, reason Reason, instead *contender) Change {

@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +102,6 @@ func (s *State) Load(pages map[string][]byte, now time.Time) error {
 		}
 	}
 	s.settle()
-	s.ended = slices.DeleteFunc(s.ended, func(e ending) bool { return s.superseded(&e) })
 	if sent, has := pages[sentPage]; has && (&decoder{data: sent}).int() == s.stored {
 		s.acknowledge()
 	}
@@ -180,13 +178,4 @@ func (s *State) acknowledge() {
 			s.series.touch(number)
 		}
 	}
-}
-
-// superseded tells whether a series of the same labels has begun.
-func (s *State) superseded(e *ending) bool {
-	number, known := s.familyNumbers[e.point.Family.identity]
-	if known {
-		_, known = (*s.families.at(number)).series[e.identity]
-	}
-	return known
 }
