@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
     from otel_dynabase.clickhouse.settings import ClickHouseConfig
 
-INSTALL = 'The commands that ask ClickHouse need clickhouse-connect: pip install "otel-dynabase[clickhouse]"'
+CODE: Final = re.compile(r"\bCode: (\d+)\.")
+INSTALL: Final = 'The commands that ask ClickHouse need clickhouse-connect: pip install "otel-dynabase[clickhouse]"'
 
 
 class ClickHouseError(Exception):
@@ -89,4 +91,5 @@ class Connection:
     def _refused(self, error: Exception) -> ClickHouseError:
         """Say in one line what was wrong; the driver's text has the server's, and no password."""
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return ClickHouseError(f"ClickHouse at {self._where}: {lines[0]}", getattr(error, "code", None) or 0)
+        code = CODE.search(str(error))  # clickhouse-connect 1.0 has it nowhere else
+        return ClickHouseError(f"ClickHouse at {self._where}: {lines[0]}", int(code[1]) if code else 0)
