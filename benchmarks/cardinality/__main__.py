@@ -62,7 +62,7 @@ async def drive(stack: Stack, load: Load, seconds: float) -> None:
 def run(work: Path, minutes: float, tenants: int, seed: int) -> dict[str, Any]:
     """Run everything; return the figures."""
     stack, bound = Stack(work / "stack", environ={}), budget(tenants)
-    stack.collector.config = (*stack.collector.config, overlay(work, bound))
+    stack.collector.config = (*stack.collector.config, overlay(work))
     stack.collector.env |= {f"OTELCOL_BUDGET_{plan.upper()}": str(most) for plan, most in BUDGETS.items()}
     with stack:
         load = Load(tenants, stack.endpoints.otlp_http, seed)

@@ -117,10 +117,10 @@ async def passed(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-def overlay(work: Path, series: int) -> Path:
-    """Write what differs from the deployed configuration: a ranking that moves within minutes, and the bound."""
+def overlay(work: Path) -> Path:
+    """Write what differs from the deployed configuration: a ranking that moves within minutes, and forgets as fast."""
     rank = {"half_life": "60s", "min_stay": "30s"}
-    processor = {"interval": f"{INTERVAL:g}s", "stale_after": f"{STALE:g}s", "max_series": series, "rank": rank}
+    processor = {"interval": f"{INTERVAL:g}s", "stale_after": f"{STALE:g}s", "rank": rank}
     file = work / "fast.yaml"
     file.write_text(yaml.safe_dump({"processors": {"tenant_cardinality": processor}}))
     return file
