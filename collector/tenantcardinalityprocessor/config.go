@@ -29,6 +29,10 @@ type Config struct {
 	// Replica is the service.instance.id of the outputs; empty: none.
 	Replica string `mapstructure:"replica"`
 
+	// Attributes lists, by metric, the attributes that its series keep beside Tenant and Plan; all others are summed
+	// away. A metric that is not there keeps all.
+	Attributes map[string][]string `mapstructure:"attributes"`
+
 	// Budgets says how many tenants of a plan may have series of their own; DefaultBudget, of plans not named there.
 	Budgets       map[string]int `mapstructure:"budgets"`
 	DefaultBudget int            `mapstructure:"default_budget"`
@@ -173,6 +177,9 @@ func (c *Config) Validate() error {
 		atLeast("stale_after", c.StaleAfter, c.Interval),
 		atLeast("stream_timeout", c.StreamTimeout, c.StaleAfter),
 	}
+	for _, metric := range slices.Sorted(maps.Keys(c.Attributes)) {
+		errs = append(errs, noGaps("attributes: "+metric, c.Attributes[metric]))
+	}
 	for _, plan := range slices.Sorted(maps.Keys(c.Budgets)) {
 		errs = append(errs, between("budgets: "+plan, c.Budgets[plan], 0, math.MaxInt32))
 	}
@@ -290,6 +297,7 @@ func (c *Config) settings(since time.Time) core.Settings {
 		Tenant:         c.Tenant,
 		Plan:           c.Plan,
 		Tier:           c.Tier,
+		Attributes:     c.Attributes,
 		Budgets:        c.Budgets,
 		DefaultBudget:  c.DefaultBudget,
 		NeverFold:      c.NeverFold,

@@ -26,6 +26,7 @@ func TestOptionsAreReadByTheirNames(t *testing.T) {
 		"interval":   "2s",
 		"budgets":    map[string]any{"free": 7, "trial": 3},
 		"never_fold": []any{"gold"},
+		"attributes": map[string]any{"db.queries": []any{"tier", "status"}},
 		"rank":       map[string]any{"by": map[string]any{"db.query.duration": 0.5}, "min_stay": "1m"},
 		"gauges":     map[string]any{"default": "max", "sum": []any{"tenant.memory.usage"}, "max": []any{}},
 		"storage":    "file_storage/state",
@@ -40,6 +41,7 @@ func TestOptionsAreReadByTheirNames(t *testing.T) {
 	settings := config.settings(time.Unix(1, 0))
 	assert.Equal(t, core.FoldMax, settings.GaugeFold)
 	assert.Equal(t, map[string]core.Fold{"tenant.memory.usage": core.FoldSum}, settings.Gauges)
+	assert.Equal(t, map[string][]string{"db.queries": {"tier", "status"}}, settings.Attributes)
 	assert.Equal(t, time.Unix(1, 0), settings.Since)
 }
 
@@ -58,6 +60,7 @@ func TestErrorsNameTheFieldWhatWasFoundAndWhatIsAllowed(t *testing.T) {
 		`tenant, plan, tier: "a", "plan", "a": must be three different`:       func(c *Config) { c.Tenant, c.Tier = "a", "a" },
 		"keep: has an empty name: remove it":                                  func(c *Config) { c.Keep = []string{""} },
 		`keep: "a" is there twice: remove one`:                                func(c *Config) { c.Keep = []string{"a", "a"} },
+		`attributes: db.queries: "a" is there twice: remove one`:              func(c *Config) { c.Attributes = map[string][]string{"db.queries": {"a", "a"}} },
 		`never_fold: "a" is there twice: remove one`:                          func(c *Config) { c.NeverFold = []string{"a", "a"} },
 		"also_folded: has an empty name: remove it":                           func(c *Config) { c.AlsoFolded = []string{""} },
 		`also_folded: "tier": is the plan or the tier, which are never`:       func(c *Config) { c.AlsoFolded = []string{"tier"} },

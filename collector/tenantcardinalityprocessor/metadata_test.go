@@ -170,6 +170,8 @@ func shown(value any) string {
 		return flow(v)
 	case map[string]float64:
 		return flow(v)
+	case map[string][]string:
+		return "{}"
 	case []string:
 		return "[" + strings.Join(v, ", ") + "]"
 	case string:

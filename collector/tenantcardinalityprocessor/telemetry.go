@@ -131,6 +131,8 @@ var observables = []observable{
 		true, one(func(s core.Stats) uint64 { return s.Squeezed })},
 	{"overflow_points", "{datapoint}", "Points that kept only plan and tier, in a series with otel.metric.overflow, " +
 		"because max_series was reached.", true, one(func(s core.Stats) uint64 { return s.Overflow })},
+	{"trimmed_points", "{datapoint}", "Points with attributes that their series do not keep: see attributes.",
+		true, one(func(s core.Stats) uint64 { return s.Trimmed })},
 	{"streams", "{stream}", "Input streams remembered.", false, one(func(s core.Stats) int { return s.Streams })},
 	{"stream_limit", "{stream}", "Input streams that may be remembered: max_streams.", false,
 		one(func(s core.Stats) int { return s.StreamLimit })},
