@@ -13,6 +13,7 @@ from otel_dynabase.doctor.check import Check, Unknown, Wrong
 from otel_dynabase.doctor.clickhouse import ARRIVES, POLL, SKEW
 from otel_dynabase.doctor.http import Refused, get_json
 from otel_dynabase.doctor.marker import SERVICE
+from otel_dynabase.doctor.settings import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,8 @@ class Prometheus:
 
     def _api(self, path: str, **parameters: str) -> Any:
         """Ask its API. Raises Unknown where it has no such thing, as stores that only take its queries."""
+        if self._url == OFF:
+            raise Unknown("switched off")
         if path != "query" and not self._answers:
             raise Unknown("not asked: Prometheus does not answer")
         try:

@@ -109,6 +109,15 @@ async def causes(targets: dict[str, str]) -> None:
     tell(queued=5, timed_out=3, too_many=2, slow=4, wrong_password=3, cold_starts=1, free_queued=4)
 
 
+async def asked(targets: dict[str, str]) -> None:
+    """Have everybody wait, and the first run out of time."""
+    for dsn in targets.values():
+        await saturate(dsn, size=2, queued=5)
+    first = next(iter(targets))
+    await statements_out_of_time(targets[first], times=2)
+    tell(statements=dict.fromkeys(targets, 5) | {first: 7}, queued=dict.fromkeys(targets, 5))
+
+
 async def steady(targets: dict[str, str]) -> None:
     """Query and saturate until told to stop; then tell the totals."""
     queries = dict.fromkeys(targets, 0)
@@ -136,4 +145,4 @@ async def steady(targets: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"causes": causes, "steady": steady}[sys.argv[1]](json.loads(sys.argv[2])))
+    asyncio.run({"causes": causes, "asked": asked, "steady": steady}[sys.argv[1]](json.loads(sys.argv[2])))

@@ -485,6 +485,20 @@ def test_a_range_that_is_none(run):
     assert err.startswith("otel-dynabase: --since 'soon' cannot be used; allowed: a length of time")
 
 
+def doctor(run):
+    """Return the doctor's exit code, and its verdicts and advice on ClickHouse."""
+    code, out, _ = run("doctor", "--only", "clickhouse", "--json")
+    return code, {check["name"]: (check["verdict"], check["advice"]) for check in json.loads(out)["checks"]}
+
+
+def test_the_doctor_knows_the_schema(clickhouse, monkeypatch, run):
+    well = {"answers": ("ok", None), "schema": ("ok", None), "event arrived": ("unknown", None)}
+    assert doctor(run) == (0, well)
+    with created(clickhouse) as empty:
+        monkeypatch.setenv("OTEL_DYNABASE_CLICKHOUSE_DATABASE", empty.name)
+        assert doctor(run) == (1, well | {"schema": ("wrong", "run otel-dynabase migrate")})
+
+
 @pytest.fixture(scope="module")
 def users(asked):
     """A reader, as `otel-dynabase migrate --roles` makes them, and somebody without any right."""
