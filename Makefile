@@ -8,7 +8,7 @@ PROCESSOR := collector/tenantcardinalityprocessor
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-overhead bench-soak bench-observe bench-ledger
+.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-overhead bench-soak bench-observe bench-ledger bench-events
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -90,3 +90,6 @@ bench-observe: setup ## The observer over 2,000 projects, some of whose database
 
 bench-ledger: build ## Everybody on an event's way is killed and paused, under load: none is lost (about 16 minutes)
 	@$(RUN) -m benchmarks.ledger
+
+bench-events: build ## A project's timeline out of 10 million events: our table beside the exporter's own (about 8 minutes)
+	@$(RUN) -m benchmarks.events

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import base64
 import binascii
+import json
 import re
 import shutil
 import zlib
@@ -107,6 +108,8 @@ class Engine:
         self._inbox = directory / "http-bodies"
         shutil.rmtree(self._inbox, ignore_errors=True)  # of requests that a crash cut off: never acknowledged
         self._inbox.mkdir()
+        self.summary = "{}"
+        self._read = (0, 0)
         self._directory = directory / "engine"
         self.access = Access(directory / "access")
         self._open(ADMINISTRATOR)
@@ -134,7 +137,9 @@ class Engine:
         Raises QueryError.
         """
         try:
-            return bytes(self._session.query(sql, output, params=dict(parameters or {})).bytes())
+            result = self._session.query(sql, output, params=dict(parameters or {}))
+            self._read = result.storage_rows_read(), result.storage_bytes_read()
+            return bytes(result.bytes())
         except Exception as error:
             text = str(error)
             found = EXCEPTION.search(text)
@@ -161,6 +166,7 @@ class Engine:
                 return self._insert(sql, body)
             output = url.get("default_format", "TabSeparated")
             result = self.query(sql, output, parameters)
+            self.summary = json.dumps(dict(zip(("read_rows", "read_bytes"), map(str, self._read), strict=True)))
             return self._for_client(sql, output, result, int(url.get("client_protocol_version", 0)))
         finally:
             for name in applied:
@@ -256,14 +262,21 @@ class Interface:
                 return PlainTextResponse("Ok.\n")
             if body and not INSERT.match(sql):
                 sql, body = f"{sql}\n{body.decode()}", b""
-            result = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._engine.request, sql, body, url, user
+            result, summary = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._answer, sql, body, url, user
             )
         except QueryError as error:
             headers = {"X-ClickHouse-Exception-Code": str(error.code)}
             return Response(f"{error}\n", error.status, headers, TEXT)
         name = output_format(sql, url.get("default_format", "TabSeparated"))
-        return Response(result, headers={"X-ClickHouse-Format": name}, media_type=CONTENT_TYPES.get(name, TEXT))
+        headers = {"X-ClickHouse-Format": name, "X-ClickHouse-Summary": summary}
+        return Response(result, headers=headers, media_type=CONTENT_TYPES.get(name, TEXT))
+
+    def _answer(self, sql: str, body: bytes, url: Mapping[str, str], user: str) -> tuple[bytes, str]:
+        """Return the result and what was read for it."""
+        self._engine.summary = "{}"
+        result = self._engine.request(sql, body, url, user)
+        return result, self._engine.summary
 
     def _user(self, request: Request, url: Mapping[str, str]) -> str:
         """Return who asks. Raises QueryError."""
