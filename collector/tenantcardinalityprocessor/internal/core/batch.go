@@ -223,6 +223,9 @@ func (b *Batch) find(p *Point) (*stream, *series) {
 		return b.begin(identity, p)
 	}
 	st := s.streams.at(number)
+	if (st.flags^b.flags)&kindFlags != 0 { // two streams of one identity, or a storage that lies
+		return b.refuse()
+	}
 	if (st.series == 0 || st.epoch != s.epoch) && !b.route(st, p) {
 		return b.refuse()
 	}

@@ -326,6 +326,9 @@ func (s *State) decodeStream(d *decoder, number uint32, st *stream) {
 		st.remember(d.number())
 	}
 	s.decodeMemory(d, st)
+	if remembers := st.flags&(isExplicit|isExponential) != 0 && !st.is(isDelta); remembers != (st.memory != 0) {
+		d.fail()
+	}
 	if d.err != nil || !s.link(st) {
 		d.fail()
 		return

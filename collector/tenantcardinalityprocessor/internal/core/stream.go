@@ -29,6 +29,8 @@ const (
 	isExponential
 	isSqueezed // of a named tenant, but there was no room for a series of its own
 	isTrimmed  // its series keeps only some of its attributes
+
+	kindFlags = isDelta | isLevel | isExplicit | isExponential
 )
 
 func (st *stream) is(flag streamFlags) bool { return st.flags&flag != 0 }
