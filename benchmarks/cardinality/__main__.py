@@ -5,7 +5,7 @@ python -m benchmarks.cardinality [--minutes M] [--tenants N] [--seed N] [--json]
 Simulated processes speak OTLP to the real collector, as it is deployed, with small budgets; a real Prometheus keeps
 what comes out. The tenants' weights are those of Zipf's law, and others become the heaviest every 40 s, so that the
 collector names and folds them all the time. Some processes send deltas, the others cumulative sums; one after the other
-is replaced; the collector is stopped twice, and killed twice. Every sample that Prometheus has stored is read
+is replaced; the collector is stopped and killed, three times each. Every sample that Prometheus has stored is read
 afterwards, with all stale markers:
 
   - series_max ≤ series_budget: series in Prometheus at any evaluation step; and tenants with a name, on each plan

@@ -35,7 +35,7 @@ STALE: Final = 60.0
 """Seconds after which gauges of a silent process stop counting."""
 REST: Final = STALE + 3 * INTERVAL
 """Seconds at the end in which nobody works."""
-TREATMENTS: Final = ("stopped", "killed", "stopped", "killed")
+TREATMENTS: Final = ("stopped", "killed", "stopped", "killed", "stopped", "killed")
 """What happens to the collector, evenly over the run."""
 DOWN: Final = 3.0
 """Seconds that it stays away."""
@@ -73,7 +73,7 @@ class Load:
             turn = 0
             while not await passed(self.over, REPLACE):
                 if not self.quiet.is_set():
-                    self._replace.add(turn % PROCESSES)
+                    self._replace.add(PROCESSES - 1 - turn % PROCESSES)
                     turn += 1
 
     async def _slot(self, slot: int) -> None:
@@ -128,19 +128,19 @@ def overlay(work: Path) -> Path:
 
 async def mistreat(collector: Collector, load: Load, seconds: float) -> None:
     """Stop and kill the collector, evenly over the run."""
-    pause = seconds / (len(TREATMENTS) + 1)
-    for treatment in TREATMENTS:
-        await asyncio.sleep(pause)
+    for number, treatment in enumerate(TREATMENTS, 1):
         killed = treatment == "killed"
+        quiet = INTERVAL + EXPORT if killed else 0
+        await asyncio.sleep(seconds * number / (len(TREATMENTS) + 1) - quiet - load.age)
         if killed:
             load.careful.set()
-            await asyncio.sleep(INTERVAL + EXPORT)
+            await asyncio.sleep(quiet)
         print(f"{load.age:6.0f} s  the collector is {treatment}", file=sys.stderr)
         await asyncio.to_thread(collector.kill if killed else collector.stop)
         await asyncio.sleep(DOWN)
         await asyncio.to_thread(collector.start)
         load.careful.clear()
-    await asyncio.sleep(pause)
+    await asyncio.sleep(seconds - load.age)
 
 
 async def settle(load: Load, seconds: float) -> None:

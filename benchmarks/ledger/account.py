@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 CALM: Final = 25.0
 """Seconds after the collector is back in which applications may still wait to send again: the exporter's own back-off
 and ours are up to 10 s each."""
-LAST_SECOND: Final = 1.0
+LAST_SECOND: Final = 1.25
+"""Seconds between two exports of the SDK's, by default one, and for an export to arrive."""
 ARRIVAL: Final = 180.0
 """Longest time, in seconds, for everything to be stored once nobody is away."""
 GIVEN_UP: Final = (
