@@ -21,7 +21,7 @@ import httpx
 from examples import report, tenants
 from examples.load import Load, Servers, UnexpectedError
 from examples.readback import Reading, Stores
-from examples.service import ROOT, Observer, WebService
+from examples.service import ROOT, RUN, Observer, WebService
 from examples.stack import keeper
 from examples.stack.clickhouse import ClickHouse
 from examples.stack.postgres import Postgres
@@ -117,8 +117,8 @@ class Stage:
 class Demo:
     """One run with its options; says on standard output how it is getting on.
 
-    `settings` are further environment variables of its processes, to which `prepare(directory)` adds; `before_the_end`
-    is called when the load is over.
+    `settings` are further environment variables of its processes, to which `prepare(directory)` adds, `collector` those
+    of the collector; `before_the_end` is called when the load is over.
     """
 
     def __init__(
@@ -127,12 +127,14 @@ class Demo:
         paint: Paint,
         *,
         settings: Mapping[str, str] | None = None,
+        collector: Mapping[str, str] | None = None,
         prepare: Callable[[Path], Mapping[str, str]] = lambda _directory: {},
         before_the_end: Callable[[Stage], None] = lambda _stage: None,
     ) -> None:
         self._options = options
         self._paint = paint
         self._settings = dict(settings or {})
+        self._collector = collector
         self._prepare = prepare
         self._before_the_end = before_the_end
         self._began = time.monotonic()
@@ -161,7 +163,7 @@ class Demo:
                 self._before_the_end(Stage(prometheus, clickhouse, self._say))
             self._say("all three", "have ended; reading Prometheus and ClickHouse …")
             instances = (service.instance, platform.instance, observer.instance)
-            return run, Stores(prometheus, clickhouse, instances).settle()
+            return run, Stores(prometheus, clickhouse, RUN, instances).settle()
 
     # --- the processes ------------------------------------------------------------------------------------------------
 
@@ -242,7 +244,7 @@ class Demo:
             self._endpoints = keeper.up(directory, ready).endpoints
             yield self._endpoints
             return
-        with Stack(directory, authenticate=True, on_ready=ready) as stack:
+        with Stack(directory, authenticate=True, collector=self._collector, on_ready=ready) as stack:
             yield stack.endpoints
 
     @contextlib.contextmanager

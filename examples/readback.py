@@ -1,7 +1,7 @@
 """What the stores say about one run: counters from Prometheus, events from ClickHouse, and nothing from the processes.
 
-Both are asked for the run's own `service.instance.id`s, so that whatever else they hold does not matter. Counters are
-compared by their last value, not by `increase()`, which extrapolates.
+Prometheus is asked for the run's own `service.namespace`, ClickHouse for its `service.instance.id`s, so that whatever
+else they hold does not matter. Counters are compared by their last value, not by `increase()`, which extrapolates.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ PERIOD: Final = "2h"
 """How far back series are looked for: longer than any demo."""
 PATIENCE: Final = 20.0
 """Seconds for the last telemetry to arrive in the stores."""
-PAUSE: Final = 1.0
+PAUSE: Final = 1.5
+"""Seconds between two looks: longer than the collector needs to send what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +138,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The two stores, and the processes that they are asked about, by service.instance.id."""
+    """The two stores, and what they are asked about: a run's service.namespace, and its service.instance.ids."""
 
     prometheus: Prometheus
     clickhouse: ClickHouse
+    namespace: str
     instances: tuple[str, ...]
 
     def settle(self) -> Reading:
@@ -196,7 +198,7 @@ class Stores:
 
     def _last(self, metric: str) -> str:
         """Return the last value of each series; for a counter that is its highest."""
-        return f'max_over_time({metric}{{instance=~"{"|".join(self.instances)}"}}[{PERIOD}])'
+        return f'max_over_time({metric}{{job=~"{self.namespace}/.*"}}[{PERIOD}])'
 
 
 def _told(events: list[dict[str, Any]]) -> Ledger:

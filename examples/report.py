@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     """Takes an ANSI style and a text."""
 
 FOLDED_PLANS: Final = frozenset({"free"})
-"""Plans whose tenants the collector shows as one (OTELCOL_FOLD_PLANS)."""
+"""Plans whose tenants the collector shows as one (OTELCOL_BUDGET_FREE)."""
 
 TIMES: Final = "\u00d7"
 

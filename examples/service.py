@@ -25,10 +25,14 @@ DIRECTORY_INTERVAL: Final = "1"
 """Seconds between two looks at the directory: so often only because a demo has no time."""
 
 
+RUN: Final = f"run-{uuid.uuid4().hex[:8]}"
+"""The `service.namespace` of all that this process starts, by which the stores tell this run from every other."""
+
+
 class Service:
     """One running process; a context manager. Leaving it lets the process send its last telemetry before it ends.
 
-    `instance` becomes its `service.instance.id`, by which the stores tell this run from every other.
+    `instance` becomes its `service.instance.id`.
     """
 
     def __init__(self, name: str, directory: Path, endpoints: Endpoints, environment: Mapping[str, str]) -> None:
@@ -67,7 +71,7 @@ class Service:
         return {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | {
             "OTEL_DYNABASE_DIRECTORY_INTERVAL": DIRECTORY_INTERVAL,
             "OTEL_SERVICE_NAME": self.name,
-            "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={self.instance}",
+            "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={RUN},service.instance.id={self.instance}",
             "OTEL_EXPORTER_OTLP_ENDPOINT": self._endpoints.otlp_grpc,
             "OTEL_EXPORTER_OTLP_HEADERS": self._endpoints.otlp_headers,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",

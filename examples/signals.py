@@ -21,7 +21,7 @@ from examples import report
 from examples.demo import INTERRUPTED, Demo
 from examples.load import UnexpectedError
 from examples.stack.process import StartError
-from otel_dynabase.catalog.events import EVENTS
+from otel_dynabase.catalog.events import STORED
 from otel_dynabase.catalog.kinds import Histogram, Recorded
 from otel_dynabase.catalog.metrics import METRICS
 
@@ -38,14 +38,14 @@ PATIENCE: Final = 100.0
 PERIOD: Final = "10m"
 SIGNALS: Final = tuple(metric for metric in METRICS if not metric.name.startswith("otel_dynabase."))
 
-STORED: Final = "SELECT event_type, count() AS events, any(project_id) AS one FROM tier_events FINAL GROUP BY 1"
-
 SETTINGS: Final = {
     "OTEL_DYNABASE_QUERY_COST_SAMPLE": "10",
     "OTEL_DYNABASE_OBSERVE_USAGE_INTERVAL": "1",
     "OTEL_DYNABASE_OBSERVE_QUIET_GAP": "3",
     "OTEL_DYNABASE_OBSERVE_CEILING_AFTER": "2",
 }
+COLLECTOR: Final = {"OTELCOL_BUDGET_FREE": "1", "OTELCOL_MIN_STAY": "1s"}
+"""Room for one free tenant, and for no longer than it is the busiest."""
 LIMITS: Final = {"enterprise": {"query_rate": 1}, "pro": {"connections": 1}}
 """Limits so low that everyday traffic stays at them."""
 
@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     paint = report.coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else report.plain
     watch = Watch()
-    demo = Demo(options, paint, settings=SETTINGS, prepare=_prepare, before_the_end=watch.wait)
+    demo = Demo(options, paint, settings=SETTINGS, collector=COLLECTOR, prepare=_prepare, before_the_end=watch.wait)
     try:
         demo.run()
     except (StartError, UnexpectedError) as error:
@@ -137,7 +137,7 @@ class Watch:
                 found.get(event.name, {}).get("events", 0),
                 found.get(event.name, {}).get("one", ""),
             )
-            for event in EVENTS
+            for event in STORED
         ]
 
     def _metric(self, stage: Stage, metric: Metric) -> Seen:

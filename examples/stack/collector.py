@@ -23,6 +23,8 @@ CONFIG: Final = ROOT / "otelcol-config.yaml"
 NO_TOKEN: Final = ROOT / "collector" / "no-token.yaml"
 SAMPLE: Final = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 TIMEOUT: Final = 10.0
+INTERVAL: Final = "500ms"
+"""How often tenants' series are sent: so often only because a demo has no time."""
 TOKENS: Final = "tokens"
 """The file of tokens in a collector's directory."""
 
@@ -116,6 +118,7 @@ class Collector(Part):
             "OTELCOL_OTLP_HTTP_ENDPOINT": f"127.0.0.1:{self.ports.http}",
             "OTELCOL_HEALTH_ENDPOINT": f"127.0.0.1:{self.ports.health}",
             "OTELCOL_METRICS_PORT": str(self.ports.metrics),
+            "OTELCOL_INTERVAL": INTERVAL,
             "OTELCOL_QUEUE_DIRECTORY": str(self.directory / "queue"),
             "OTELCOL_PROMETHEUS_OTLP_URL": f"{prometheus}/api/v1/otlp",
             "OTELCOL_CLICKHOUSE_URL": str(store.copy_with(username=None, password=None)),

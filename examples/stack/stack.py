@@ -98,9 +98,10 @@ class Ports:
 class Stack:
     """All parts, connected; a context manager that starts and stops them.
 
-    Directories, ports and the token stay the same over a restart, of a part or of the whole; without `authenticate` the
-    collector asks for no token. A part that the environment replaces
-    (`EXISTING`) is used but neither started nor stopped. Each part may be started, stopped, killed, paused and resumed.
+    Directories, ports and the token stay the same over a restart, of a part or of the whole. Without `authenticate` the
+    collector asks for no token; `collector` sets variables of `otelcol-config.yaml`. A part that the environment
+    replaces (`EXISTING`) is used but neither started nor stopped. Each part may be started, stopped, killed, paused and
+    resumed.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Stack:
         *,
         ports: Ports | None = None,
         authenticate: bool = False,
+        collector: Mapping[str, str] | None = None,
         environ: Mapping[str, str] = os.environ,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
     ) -> None:
@@ -120,7 +122,7 @@ class Stack:
         self.postgres = self._postgres()
         self.clickhouse = self._clickhouse()
         self.prometheus = self._prometheus()
-        self.collector = self._collector()
+        self.collector = self._collector(collector or {})
 
     def _existing(self, name: str) -> str:
         return self._environ.get(PREFIX + name, "")
@@ -142,7 +144,7 @@ class Stack:
         directory, rules = self.directory / "prometheus", sorted(RULES.glob("*.yml"))
         return Prometheus(directory, port=self.ports.prometheus, scrape=scrape, rules=rules)
 
-    def _collector(self) -> Collector:
+    def _collector(self, settings: Mapping[str, str]) -> Collector:
         if value := self._existing("COLLECTOR"):
             grpc, _, health = value.partition(",")
             if not health:
@@ -155,6 +157,7 @@ class Stack:
             clickhouse=self.clickhouse.url,
             prometheus=self.prometheus.url,
             ports=CollectorPorts(ports.grpc, ports.http, ports.health, ports.metrics),
+            env=settings,
         )
 
     @property

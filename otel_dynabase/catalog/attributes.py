@@ -59,6 +59,11 @@ REJECTION = Attribute(
     "Why there is no connection.",
     ("tier_limit_exceeded", "circuit_open", "pool_exhausted", "auth_failure"),
 )
+AFFECTED_METRIC = Attribute(
+    "metric",
+    "What happened to them: the metric, under its OpenTelemetry name.",
+    ("tenant.limit.hits", "tenant.connection.rejections", "db.errors", "tenant.cold_starts", "circuit_breaker.open"),
+)
 SOURCE_TIER = Attribute("source_tier", "The tier that the project slept in.", ("COLD", "WARM", UNKNOWN))
 CACHE_LEVEL = Attribute("cache_level", "Which cache served the start.", ("L1_miss", "L2_hit", "L3_hit", UNKNOWN))
 FROM_TIER = Attribute("from_tier", "The compute tier before.", TIER.values)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_dynabase import config
-from otel_dynabase.catalog.events import EVENTS
+from otel_dynabase.catalog.events import STORED
 from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, Recorded, UpDownCounter
 from otel_dynabase.catalog.metrics import METRICS
 from otel_dynabase.observer.settings import OBSERVER_SETTINGS
@@ -59,7 +59,7 @@ def events() -> str:
     """Return the events as a Markdown table."""
     rows = [
         f"| `{event.name}` | {', '.join(event.attributes)} | {'; '.join(event.sources)} | {event.what} |"
-        for event in EVENTS
+        for event in STORED
     ]
     return "\n".join(["| event | attributes | source | meaning |", "|---|---|---|---|", *rows]) + "\n"
 
@@ -71,6 +71,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "labels": labels,
     "events": events,
     "known metrics": collector.names,
+    "allowed attributes": collector.attributes,
+    "allowed attributes of nobody's": collector.shared,
+    "highest": collector.highest,
+    "affected": collector.affected,
     "folds": collector.folds,
 }
 """What stands between which markers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from otel_dynabase.catalog.attributes import AFFECTED_METRIC, PROJECT
 from otel_dynabase.catalog.kinds import Gauge, Recorded
 from otel_dynabase.catalog.metrics import METRICS
 
@@ -20,14 +21,26 @@ SENT = tuple(metric for metric in METRICS if not isinstance(metric, Recorded) an
 """What applications and the observer send: neither what Prometheus records nor what the collector makes itself."""
 
 
-def allow() -> str:
-    """Return the processor's `allow`: each metric and its attributes."""
-    return _block(6, (f"{metric.name}: [{', '.join(_attributes(metric))}]" for metric in SENT))
+def attributes() -> str:
+    """Return the processor's `attributes`: those that the series of each metric keep."""
+    return _block(
+        6, (f"{metric.name}: [{', '.join(_attributes(metric))}]" for metric in SENT if PROJECT in metric.labels)
+    )
+
+
+def shared() -> str:
+    """Return statements like `folds`, for the metrics that no tenant has: the processor lets them pass."""
+    return _folds(metric for metric in SENT if PROJECT not in metric.labels)
 
 
 def highest() -> str:
     """Return the processor's `gauges: max`: those of which the highest stands for several tenants."""
     return _block(8, (f"- {metric.name}" for metric in SENT if _fold(metric) == "max"))
+
+
+def affected() -> str:
+    """Return the processor's `affected: metrics`: those of which the tenants are counted."""
+    return _block(8, (f"- {name}" for name in AFFECTED_METRIC.values))
 
 
 def names() -> str:
@@ -38,9 +51,13 @@ def names() -> str:
 
 def folds() -> str:
     """Return statements of the transform processor's: each metric keeps its attributes, and what is alike adds up."""
+    return _folds(SENT)
+
+
+def _folds(metrics: Iterable[Metric]) -> str:
     statements = (
         f'aggregate_on_attributes("{_fold(metric)}", [{_quoted(metric)}]) where metric.name == "{metric.name}"'
-        for metric in SENT
+        for metric in metrics
     )
     return _block(10, (line for statement in statements for line in ("- >-", *_wrapped(statement))))
 

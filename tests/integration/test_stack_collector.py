@@ -9,6 +9,7 @@ import uuid
 
 import httpx
 import pytest
+import yaml
 from opentelemetry import context, trace
 from opentelemetry._logs import LogRecord
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
@@ -46,11 +47,14 @@ def stack(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="module")
-def folded(stack):
+@pytest.fixture(scope="module", params=["cumulative", "delta"])
+def folded(stack, request):
     """Two processes' worth of metrics, exported twice, in Prometheus; and the trace that was current meanwhile."""
-    http = HttpMetricExporter(f"{stack.collector.otlp_http}/v1/metrics")
-    processes = [Process("app", grpc_metrics(stack.collector)), Process("app", http)]
+    service = f"{request.param}-app"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", request.param)
+        http = HttpMetricExporter(f"{stack.collector.otlp_http}/v1/metrics")
+        processes = [Process(service, grpc_metrics(stack.collector)), Process(service, http)]
     span = trace.NonRecordingSpan(
         trace.SpanContext(uuid.uuid4().int, 1, is_remote=False, trace_flags=trace.TraceFlags(1))
     )
@@ -61,53 +65,58 @@ def folded(stack):
         context.detach(token)
         for process in processes:
             assert process.provider.force_flush()
-    until(
-        lambda: stack.prometheus.query('sum(tenant_limit_hits_total{job="app"})'),
-        lambda got: got and got[0].value == 84,
-    )
-    yield processes, span.get_span_context()
+    until(lambda: by(stack, f'sum(tenant_limit_hits_total{{job="{service}"}})'), {(): 84.0}.__eq__)
+    yield service, span.get_span_context()
     for process in processes:
         process.provider.shutdown()
 
 
-def test_folded_plans_have_one_series_a_process_and_the_others_keep_theirs(stack, folded):
-    processes, _ = folded
-    got = by(stack, 'tenant_limit_hits_total{job="app"}', "instance", "plan", "project_id")
+def test_each_named_tenant_has_one_series_for_the_whole_fleet_and_the_others_share_one(stack, folded):
+    service, _ = folded
+    got = by(stack, f'tenant_limit_hits_total{{job="{service}"}}', "instance", "plan", "project_id")
     assert got == {
-        (process.instance, plan, project): value
-        for process in processes
-        for plan, project, value in [
-            ("free", "_other", 2 * (1 + 2 + 3)), ("starter", "start1", 8), ("pro", "pro1", 10), ("pro", "pro2", 12),
-        ]
-    }  # fmt: skip
+        (None, "free", "_other"): 2 * 2 * (1 + 2 + 3),
+        (None, "starter", "start1"): 16,
+        (None, "pro", "pro1"): 20,
+        (None, "pro", "pro2"): 24,
+    }
 
 
 def test_counters_are_born_at_zero(stack, folded):
-    lowest = by(stack, 'min_over_time(tenant_limit_hits_total{job="app"}[10m])', "instance", "project_id")
+    service, _ = folded
+    lowest = by(stack, f'min_over_time(tenant_limit_hits_total{{job="{service}"}}[10m])', "project_id")
     assert set(lowest.values()) == {0}
 
 
 def test_histograms_fold_exactly_with_their_exemplars(stack, folded):
     """Three tenants record 0.05 and 0.7 twice, in each of two processes."""
-    _, span = folded
-    which = '{job="app", project_id="_other"}'
+    service, span = folded
+    which = f'{{job="{service}", project_id="_other"}}'
     edges = by(stack, f"sum by (le) (db_query_duration_seconds_bucket{which})", "le")
     assert edges == {("0.1",): 12, ("0.5",): 12, ("1",): 24, ("+Inf",): 24}
     assert by(stack, f"sum(db_query_duration_seconds_count{which})") == {(): 24}
     assert by(stack, f"sum(db_query_duration_seconds_sum{which})")[()] == pytest.approx(12 * 0.75)
     now = time.time()
     found = stack.prometheus.exemplars(f"db_query_duration_seconds_bucket{which}", now - 600, now + 60)
-    traces = {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
-    assert traces == {trace.format_trace_id(span.trace_id)}
+    labels = [exemplar["labels"] for series in found for exemplar in series["exemplars"]]
+    assert {one["trace_id"] for one in labels} == {trace.format_trace_id(span.trace_id)}
+    assert {one["project_id"] for one in labels} <= {"free1", "free2", "free3"}, "whose they are is not folded"
 
 
-def test_current_values_fold_by_sum_and_states_by_the_worst(stack, folded):
-    active = by(stack, 'sum by (project_id) (db_active_connections{job="app"})', "project_id")
+def test_current_values_add_up_and_of_states_the_worst_is_shown(stack, folded):
+    """Of the fleet, as of the tenants that share a series."""
+    service, _ = folded
+    active = by(stack, f'db_active_connections{{job="{service}"}}', "project_id")
     assert active == {("_other",): 24, ("start1",): 8, ("pro1",): 8, ("pro2",): 8}
-    memory = by(stack, 'max by (project_id) (tenant_memory_usage_bytes{job="app"})', "project_id")
-    assert memory == {("_other",): 300, ("start1",): 100, ("pro1",): 100, ("pro2",): 100}
-    state = by(stack, 'max by (project_id) (circuit_breaker_state{job="app"})', "project_id")
+    memory = by(stack, f'tenant_memory_usage_bytes{{job="{service}"}}', "project_id")
+    assert memory == {("_other",): 600, ("start1",): 200, ("pro1",): 200, ("pro2",): 200}
+    state = by(stack, f'circuit_breaker_state{{job="{service}"}}', "project_id")
     assert state == {("_other",): 2, ("start1",): 0, ("pro1",): 1, ("pro2",): 0}
+
+
+def test_how_many_tenants_are_behind_a_metric_is_known_of_folded_ones_too(stack, folded):
+    affected = by(stack, 'tenants_affected{metric="tenant.limit.hits"}', "plan")
+    assert affected == {("free",): 3, ("starter",): 1, ("pro",): 2}
 
 
 def test_a_folded_tenants_stale_marker_does_not_wipe_the_sum(stack):
@@ -144,18 +153,20 @@ def test_a_folded_tenants_stale_marker_does_not_wipe_the_sum(stack):
     }
 
 
-def test_the_plans_to_fold_are_a_setting(stack, tmp_path):
+def test_budgets_are_settings(stack, tmp_path):
     stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
-    with Collector(tmp_path, **stores, env={"OTELCOL_FOLD_PLANS": "free|starter"}) as collector:
+    budgets = {"OTELCOL_BUDGET_FREE": "1", "OTELCOL_BUDGET_STARTER": "0", "OTELCOL_REPLICA": "second"}
+    with Collector(tmp_path, **stores, env=budgets) as collector:
         process = Process("other-app", grpc_metrics(collector))
         process.work()
         process.provider.shutdown()
-        read = lambda: by(stack, 'tenant_limit_hits_total{job="other-app"}', "plan", "project_id")  # noqa: E731
+        read = lambda: by(stack, 'tenant_limit_hits_total{job="other-app"}', "instance", "plan", "project_id")  # noqa: E731
         assert until(read) == {
-            ("free", "_other"): 6,
-            ("starter", "_other"): 4,
-            ("pro", "pro1"): 5,
-            ("pro", "pro2"): 6,
+            ("second", "free", "free1"): 1,
+            ("second", "free", "_other"): 2 + 3,
+            ("second", "starter", "_other"): 4,
+            ("second", "pro", "pro1"): 5,
+            ("second", "pro", "pro2"): 6,
         }
 
 
@@ -281,22 +292,24 @@ def test_the_configuration_is_valid_without_any_variable():
     assert done.returncode == 0, done.stderr
 
 
-def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_path):
-    """Before folding, as they were sent, beside Prometheus; what has no tenant, or no table, is not."""
+@pytest.mark.parametrize("temporality", ["cumulative", "delta"])
+def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_path, monkeypatch, temporality):
+    """Before folding, as they were sent, beside Prometheus; what has no tenant is not."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality)
+    service = f"{temporality}-detailed"
     config = [CONFIG, ROOT / "collector" / "detail.yaml"]
     stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
     with Collector(tmp_path, **stores, config=config) as collector:
-        process = Process("detailed", grpc_metrics(collector))
+        process = Process(service, grpc_metrics(collector))
         process.meter.create_gauge("tenants.by_tier", "{tenant}").set(3, {"plan": "pro", "tier": "HOT"})
         process.meter.create_counter("orders.placed").add(1, labels_of("pro1", "pro"))
         process.work()
         process.provider.shutdown()
-        selected = (
-            "SELECT MetricName, project_id, {} AS value FROM metric_detail_{} FINAL WHERE ServiceName = 'detailed'"
-        )
+        whose = "FINAL WHERE ServiceName = {{service:String}}"
+        selected = f"SELECT MetricName, project_id, {{}} AS value FROM metric_detail_{{}} {whose}"
         values = {"sum": "Value", "gauge": "Value", "histogram": "toFloat64(Count)"}
         query = " UNION ALL ".join(selected.format(value, kind) for kind, value in values.items())
-        rows = until(lambda: stack.clickhouse.rows(query), lambda rows: len(rows) >= 5 * len(TENANTS))
+        rows = until(lambda: stack.clickhouse.rows(query, service=service), lambda rows: len(rows) >= 5 * len(TENANTS))
         assert {(row["MetricName"], row["project_id"]): row["value"] for row in rows} == {
             (name, project): value
             for number, project in enumerate(TENANTS, 1)
@@ -305,5 +318,42 @@ def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_pat
                 ("circuit_breaker.state", {"free2": 2, "pro1": 1}.get(project, 0)), ("tenant.memory.usage", 100),
             ]
         }  # fmt: skip
-        folded = 'tenant_limit_hits_total{job="detailed", plan="free"}'
+        folded = f'tenant_limit_hits_total{{job="{service}", plan="free"}}'
         assert until(lambda: by(stack, folded, "project_id")) == {("_other",): 6}
+
+
+# --- the stock distribution -------------------------------------------------------------------------------------------
+
+CONTRIB = ROOT / "collector" / "otelcol-contrib.yaml"
+
+
+def test_the_stock_variant_differs_in_how_it_folds_and_in_nothing_else():
+    ours, stock = (yaml.safe_load(file.read_text()) for file in (CONFIG, CONTRIB))
+    metrics = [config["service"]["pipelines"].pop("metrics")["processors"] for config in (ours, stock)]
+    assert [name for name in metrics[0] if name in metrics[1]] == [
+        "memory_limiter",
+        "filter/unknown_metrics",
+        "redaction/labels",
+    ]
+    logs = ours["service"]["pipelines"]["logs"]["processors"]
+    logs.remove("tenant_cardinality")
+    for name in set(metrics[0]) ^ set(metrics[1]):
+        ours["processors"].pop(name, None)
+        stock["processors"].pop(name, None)
+    assert ours == stock
+
+
+def test_the_stock_variant_folds_each_plan_in_each_process(stack, tmp_path):
+    """Run by our build, which has the same components, and one more."""
+    stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
+    with Collector(tmp_path, **stores, config=[CONTRIB], env={"OTELCOL_FOLD_PLANS": "free|starter"}) as collector:
+        processes = [Process("stock-app", grpc_metrics(collector)) for _ in range(2)]
+        for process in processes:
+            process.work()
+            process.hits.add(1, labels_of("pro1", "pro") | {"user_id": "u-1"})
+            process.provider.shutdown()
+        read = lambda: by(stack, 'tenant_limit_hits_total{job="stock-app"}', "instance", "plan", "project_id")  # noqa: E731
+        expected = {("free", "_other"): 6, ("starter", "_other"): 4, ("pro", "pro1"): 6, ("pro", "pro2"): 6}
+        assert until(read, lambda got: len(got) == 8) == {
+            (process.instance, *key): value for process in processes for key, value in expected.items()
+        }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from otel_dynabase.catalog.attributes import (
     ACTION,
+    AFFECTED_METRIC,
     CACHE_LEVEL,
     DATABASE_TYPE,
     LIMIT_TYPE,
@@ -67,4 +68,13 @@ FIRST_QUERY = Histogram(
     "tenant.first_query.latency", "s", TENANT_LABELS,
     "Duration of the first statement after a cold start.",
     buckets=(0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0),
+)  # fmt: skip
+
+# --- one tenant, or four hundred --------------------------------------------------------------------------------------
+
+AFFECTED = Gauge(
+    "tenants.affected", "{tenant}", (PLAN, AFFECTED_METRIC),
+    "Different tenants that a metric of trouble has counted for in the last 5 minutes, also those without series of "
+    "their own.",
+    sources=("collector",),
 )  # fmt: skip
