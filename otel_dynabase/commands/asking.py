@@ -84,16 +84,12 @@ def ask(given: Namespace, question: Callable[[Connection, Range], int]) -> int:
             return question(connection, asked)
     except (ClickHouseError, ValueError) as error:
         return unusable(explained(error) if isinstance(error, ClickHouseError) else str(error))
-    except BrokenPipeError:  # who was reading has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor is there anything to say at the end
-        return FOUND
 
 
 def answered(given: Namespace, answer: Answer) -> int:
     """Write an answer in the form that was asked for; return the exit code."""
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     write(answer, given.format, sys.stdout, sys.stderr, coloured=coloured)
-    sys.stdout.flush()  # a pipe that is broken is broken here
     return FOUND if answer.rows else NOTHING
 
 

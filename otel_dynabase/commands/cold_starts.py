@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.catalog.plans import PLAN_TABLE, PLANS
 from otel_dynabase.clickhouse.queries import query
 from otel_dynabase.commands.asking import add, answered, ask, parser_of
+from otel_dynabase.commands.ranges import BY_DAY
 from otel_dynabase.output.answer import GREEN, RED, Answer, Column
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ examples:
       For a program; durations in milliseconds.
 """
 OBJECTIVES: Final = {plan.name: plan.cold_start_p95 for plan in PLAN_TABLE}
+SKETCHED: Final = "Percentiles are within 1 % of a value that was measured; there is no average."
 FIGURES: Final = ("avg_cold_start_ms", "p95_cold_start_ms", "worst_cold_start_ms", "p95_first_query_ms")
 
 
@@ -40,10 +43,12 @@ def register(commands: Any) -> None:
 
 def _cold_starts(given: Namespace) -> int:
     def question(connection: Connection, asked: Range) -> int:
-        found = connection.rows(query("cold_starts"), **asked.parameters())
+        in_full = asked.is_in_full(datetime.now(UTC))
+        found = connection.rows(query("cold_starts" if in_full else "cold_starts_daily"), **asked.parameters())
         rows = sorted(map(judged, found), key=lambda row: (order(row["plan"]), row["source_tier"]))
-        nothing = f"Nobody was woken since {given.since}."
-        return answered(given, Answer(COLUMNS, rows, asked.about(), notes=[] if rows else [nothing]))
+        nobody = f"Nobody was woken since {given.since}."
+        notes = [*([] if in_full else [BY_DAY, SKETCHED]), *([] if rows else [nobody])]
+        return answered(given, Answer(COLUMNS, rows, asked.about(), notes=notes))
 
     return ask(given, question)
 

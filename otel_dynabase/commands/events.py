@@ -71,7 +71,6 @@ def _export(given: Namespace) -> int:
     def question(connection: Connection, asked: Range) -> int:
         for event in read(connection, asked, given.project, flat(given.types)):
             sys.stdout.write(json_text(exported(event)) + "\n")
-        sys.stdout.flush()  # a pipe that is broken is broken here
         return FOUND
 
     return ask(given, question)

@@ -17,6 +17,9 @@ ALLOWED: Final = "a length of time such as 90m, 24h, 7d or 4w, or a moment such 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2262, 1, 1, tzinfo=UTC)
 """What the table's timestamps can hold."""
+FULL: Final = timedelta(days=90)
+"""How long events are kept in full; what is older is counted by day, for two years."""
+BY_DAY: Final = "By whole days: events are kept in full for 90 days, and what was counted of each day for two years."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class Range:
     def parameters(self) -> dict[str, str]:
         """Return what the queries call `since` and `until`; clocks that go ahead are no reason to leave events out."""
         return {"since": _clickhouse(self.since), "until": _clickhouse(self.until or LATEST)}
+
+    def is_in_full(self, now: datetime) -> bool:
+        """Say whether every event of the range is still there."""
+        return now - self.since <= FULL
 
     def about(self) -> dict[str, str | None]:
         """Return both for JSON."""

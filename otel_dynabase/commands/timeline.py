@@ -96,14 +96,15 @@ def read(connection: Connection, project: str, asked: Range, types: Sequence[str
 def answer(given: Namespace, asked: Range, events: Sequence[Stored]) -> Answer:
     """Show events as lines of a timeline; there may be one more than was asked for, which shows that there are more."""
     shown = events[-given.limit :] if given.limit else []
-    notes = []
-    if len(events) > len(shown):
+    notes = [] if asked.is_in_full(datetime.now(UTC)) else ["Events are kept for 90 days."]
+    truncated = len(events) > len(shown)
+    if truncated:
         notes.append(f"There are more: these are the newest {given.limit}. See --since, --until, --type, --limit.")
     return Answer(
         columns=columns(shown, here=given.local),
         rows=[row_of(event) for event in shown],
         about={"project_id": given.project, **asked.about()},
-        more={"truncated": bool(notes)},
+        more={"truncated": truncated},
         notes=notes,
         headed=False,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.catalog.plans import RESOURCES
 from otel_dynabase.clickhouse.queries import query
 from otel_dynabase.commands.asking import add, answered, ask, parser_of
-from otel_dynabase.commands.ranges import in_utc, in_zone, positive
+from otel_dynabase.commands.ranges import BY_DAY, in_utc, in_zone, positive
 from otel_dynabase.output.answer import Answer, Column
 
 if TYPE_CHECKING:
@@ -43,10 +44,13 @@ def register(commands: Any) -> None:
 
 def _upsell(given: Namespace) -> int:
     def question(connection: Connection, asked: Range) -> int:
-        rows = connection.rows(query("upsell"), more_than=given.more_than, **asked.parameters())
+        in_full = asked.is_in_full(datetime.now(UTC))
+        name = "upsell" if in_full else "upsell_daily"
+        rows = connection.rows(query(name), more_than=given.more_than, **asked.parameters())
         nobody = f"Nobody was at a limit more than {given.more_than} times since {given.since}."
+        notes = [*([] if in_full else [BY_DAY]), *([] if rows else [nobody])]
         about = {**asked.about(), "more_than": given.more_than}
-        return answered(given, Answer(columns(here=given.local), rows, about, notes=[] if rows else [nobody]))
+        return answered(given, Answer(columns(here=given.local), rows, about, notes=notes))
 
     return ask(given, question)
 

@@ -34,7 +34,7 @@ WITH
                     toInt64(max(times)) - toInt64(min(times))) AS counted,
             max(at) AS seen
         FROM points
-        GROUP BY project_id, plan, metric, series, if(delta, toDateTime64(0, 3, 'UTC'), began) AS began
+        GROUP BY project_id, plan, metric, series, began
         HAVING countIf(here) > 0
     )
 SELECT

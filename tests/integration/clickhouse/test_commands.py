@@ -317,6 +317,36 @@ def percentile_cont(share, values):
     return ordered[low] + (place - low) * (ordered[min(low + 1, len(ordered) - 1)] - ordered[low])
 
 
+def test_what_is_older_than_events_in_full_is_counted_by_day(clickhouse, now, monkeypatch, run):
+    """Rows of three months ago, counted by day as the view does it; then only the counts are asked."""
+    told = Told(now)
+    for number in range(7):
+        ceiling(told, number, "proj_full", "starter", "storage", ago=86_400 * 80 + number)
+        ceiling(told, number, "proj_grown", "free", "storage", ago=86_400 * 80 + number)
+    told(86_400 * 79, "plan_change", "proj_grown", plan="pro", from_tier="free", to_tier="pro", change_type="upgrade")
+    for milliseconds in STARTS:
+        told(86_400 * 80, "cold_start", "proj_full", plan="starter", source_tier="WARM",
+             startup_duration_ms=milliseconds)  # fmt: skip
+    with created(clickhouse) as database:
+        migrations.bring_up_to_date(database.connection)
+        database.insert("tier_events", *told.rows)
+        database.count()
+        monkeypatch.setenv("OTEL_DYNABASE_CLICKHOUSE_DATABASE", database.name)
+        _, in_full, _ = run("upsell", "--since", "85d", "--format", "json")
+        _, by_day, _ = run("upsell", "--since", "200d", "--format", "json")
+        counted = [
+            [(row["project_id"], row["plan"], row["ceiling_hits"], row["storage"]) for row in json.loads(out)["rows"]]
+            for out in (in_full, by_day)
+        ]
+        assert counted == [[("proj_full", "starter", 7, 7)]] * 2
+        assert json.loads(by_day)["notes"][0].startswith("By whole days")
+        _, by_day, _ = run("cold-starts", "--since", "200d", "--format", "json")
+        (row,) = json.loads(by_day)["rows"]
+        assert (row["cold_starts"], row["avg_cold_start_ms"], row["worst_cold_start_ms"]) == (7, None, 3100.0)
+        at_or_below = sorted(STARTS)[math.floor(0.95 * (len(STARTS) - 1))]  # a sketch does not interpolate
+        assert row["p95_cold_start_ms"] == pytest.approx(at_or_below, rel=0.011)
+
+
 # --- noisy ------------------------------------------------------------------------------------------------------------
 
 
