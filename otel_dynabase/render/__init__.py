@@ -13,6 +13,8 @@ from otel_dynabase import config
 from otel_dynabase.catalog.events import STORED
 from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, Recorded, UpDownCounter
 from otel_dynabase.catalog.metrics import METRICS
+from otel_dynabase.clickhouse.settings import CLICKHOUSE_SETTINGS
+from otel_dynabase.doctor.settings import DOCTOR_SETTINGS
 from otel_dynabase.observer.settings import OBSERVER_SETTINGS
 from otel_dynabase.render import collector, rules
 
@@ -67,6 +69,8 @@ def events() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": config.table,
     "observer": lambda: config.table(OBSERVER_SETTINGS),
+    "clickhouse": lambda: config.table(CLICKHOUSE_SETTINGS),
+    "doctor": lambda: config.table(DOCTOR_SETTINGS),
     "metrics": metrics,
     "labels": labels,
     "events": events,

@@ -12,6 +12,7 @@ FILES = (
     "README.md",
     "docs/signals.md",
     "docs/observe.md",
+    "docs/ask.md",
     "otelcol-config.yaml",
     "collector/otelcol-contrib.yaml",
     *WHOLE,

@@ -2,7 +2,7 @@
 --
 -- project String
 SELECT project_id
-FROM (SELECT DISTINCT project_id FROM tier_events)
+FROM (SELECT DISTINCT project_id FROM tier_events WHERE project_id != '_doctor')
 WHERE damerauLevenshteinDistance(project_id, {project:String}) <= greatest(1, intDiv(length({project:String}), 4))
    OR (length({project:String}) >= 3 AND positionCaseInsensitive(project_id, {project:String}) > 0)
 ORDER BY damerauLevenshteinDistance(project_id, {project:String}), project_id
