@@ -65,22 +65,22 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS tier_events_daily_count
 REFRESH EVERY 5 MINUTE APPEND TO tier_events_daily
 DEFINER = CURRENT_USER SQL SECURITY DEFINER
 AS
-WITH
-    stored AS
+WITH due AS
+(
+    SELECT day
+    FROM
     (
-        SELECT toDate(partition) AS day, max(modification_time) AS changed_at
+        SELECT toDate(partition) AS day, modification_time AS changed_at, toDateTime64(0, 3) AS counted_at
         FROM system.parts
         WHERE database = currentDatabase() AND table = 'tier_events' AND active
-        GROUP BY day
-    ),
-    counted AS (SELECT day, max(counted_at) AS last FROM tier_events_daily GROUP BY day),
-    -- ten minutes: a part that was written before a count began may have become visible after it
-    due AS
-    (
-        SELECT day
-        FROM stored LEFT JOIN counted USING (day)
-        WHERE day >= toDate(now('UTC')) - 88 AND last < changed_at + INTERVAL 10 MINUTE
+        UNION ALL
+        SELECT day, toDateTime(0), counted_at FROM tier_events_daily
     )
+    WHERE day >= toDate(now('UTC')) - 88
+    GROUP BY day
+    -- ten minutes: a part that was written before a count began may have become visible after it
+    HAVING max(counted_at) < max(changed_at) + INTERVAL 10 MINUTE
+)
 SELECT
     day, project_id, plan, tier, event_type, source_tier, target_tier, from_tier, to_tier, change_type, limit_type,
     action, reason, cache_level, resource_type, state,

@@ -130,12 +130,10 @@ def apply(
     migrations: Iterable[Migration],
     render: Callable[[str], Sequence[str]] = lambda statement: (statement,),
 ) -> Iterator[Applied]:
-    """Apply migrations one after the other, and yield each when it is recorded; `render` as in `rendered`."""
-    for statement in render(HISTORY):
-        database.execute(statement)
+    """Apply migrations one after the other, and yield each when it is recorded. Raises ClickHouseError."""
     for migration in migrations:
         began = time.monotonic()
-        for statement in rendered(migration.statements, render):
+        for statement in rendered((HISTORY, *migration.statements), render):
             database.execute(statement)
         database.execute(
             RECORD,
