@@ -21,7 +21,8 @@ DENIED: Final = ("UNAUTHENTICATED", "Unauthenticated", "401")
 SAMPLE: Final = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 LOST: Final = re.compile(
-    r"otelcol_(exporter_send_failed|processor_tenant_cardinality_(conflicting_metrics|discarded_states))_?\w*"
+    r"otelcol_exporter_send_failed_.*"
+    r"|otelcol_processor_tenant_cardinality_(points.*outcome=\"refused\"|events.*outcome=\"dropped\").*"
 )
 """What is gone for good, since the collector started."""
 REFUSED: Final = re.compile(
@@ -114,7 +115,7 @@ class Collector:
         before = {(name, labels): value for name, labels, value in self._before}
         for name, labels, value in now:
             said = f"{name}{{{_brief(labels)}}}"
-            if LOST.fullmatch(name) and value > 0:
+            if LOST.fullmatch(said) and value > 0:
                 raise Wrong(f"{value:,.0f} lost since it started: {said}", "see the collector's log")
             if REFUSED.fullmatch(name) and value > before.get((name, labels), value):
                 raise Wrong(f"it refuses at this moment: {said}", "is a store away, or memory or a queue full?")

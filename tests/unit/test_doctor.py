@@ -172,7 +172,11 @@ def test_how_full_queues_are():
 
 
 def test_nothing_is_lost(monkeypatch):
-    calm = FULL.replace("60", "2") + 'otelcol_receiver_refused_log_records{receiver="otlp"} 7\n'
+    calm = FULL.replace("60", "2") + (
+        'otelcol_receiver_refused_log_records{receiver="otlp"} 7\n'
+        'otelcol_processor_tenant_cardinality_points{outcome="accepted"} 3\n'
+        'otelcol_exporter_send_failed_log_records{exporter="clickhouse"} 0\n'
+    )
     assert losses(monkeypatch, calm, calm) == "nothing lost, nothing refused, fullest queue 2%"
 
 
@@ -184,6 +188,7 @@ def test_nothing_is_lost(monkeypatch):
             'otelcol_exporter_send_failed_log_records{exporter="clickhouse",service_name="x"} 12\n',
             r'12 lost since it started: otelcol_exporter_send_failed_log_records\{exporter="clickhouse"\}',
         ),
+        ('otelcol_processor_tenant_cardinality_points{outcome="refused"} 3\n', "3 lost since it started"),
         ('otelcol_receiver_refused_log_records{receiver="otlp"} 8\n', "it refuses at this moment"),
     ],
 )
