@@ -8,6 +8,8 @@ which policies are whose. Understood are the statements that `otel-dynabase migr
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import re
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 ADMINISTRATOR: Final = "default"
@@ -40,6 +42,7 @@ POLICY: Final = re.compile(
     rf"CREATE ROW POLICY (?:IF NOT EXISTS |OR REPLACE )?(?P<name>{NAME}) ON (?P<tables>.+?) "
     rf"FOR SELECT USING (?P<condition>.+) TO (?P<all>ALL EXCEPT )?(?P<to>{NAMES})"
 )
+CURRENT_USER: Final = re.compile(r"\bDEFINER = CURRENT_USER\b")
 USERS: Final = """\
 <clickhouse>
   <profiles><default></default></profiles>
@@ -180,6 +183,25 @@ class Access:
             f"<{database}><{table}><filter>{escape(' OR '.join(conditions))}</filter></{table}></{database}>"
             for (database, table), conditions in shown.items()
         )
+
+
+def credentials(headers: Mapping[str, str], url: Mapping[str, str]) -> tuple[str, str]:
+    """Return the user and the password of a request, from wherever they are; what cannot be read admits nobody."""
+    scheme, _, encoded = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return "", ""
+        return user, password
+    user = headers.get("x-clickhouse-user") or url.get("user") or ADMINISTRATOR
+    return user, headers.get("x-clickhouse-key") or url.get("password", "")
+
+
+def with_definer(sql: str, user: str) -> str:
+    """Write the name of who asks where a view is to run with the rights of CURRENT_USER, as a server does."""
+    definer = OWNER if user == ADMINISTRATOR else user
+    return CURRENT_USER.sub(lambda _: f"DEFINER = `{definer}`", sql)
 
 
 def _element(name: str, rights: str) -> str:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import binascii
 import json
 import re
 import shutil
@@ -34,10 +32,11 @@ from starlette.routing import Route
 from examples.stack.clickhouse_access import (
     ABOUT_ACCESS,
     ADMINISTRATOR,
-    OWNER,
     Access,
     ExistsError,
     UnknownStatementError,
+    credentials,
+    with_definer,
 )
 from examples.stack.clickhouse_native import REVISION_WITH_SERIALIZATION, BlockTooLargeError, for_client
 
@@ -57,7 +56,6 @@ INSERT_FORMAT: Final = re.compile(
     r"(?P<into>\s*INSERT\s+INTO\b.*?)(?P<tail>(\s+SETTINGS\s.*)?\s+FORMAT\s+\w+\s*;?\s*)", re.IGNORECASE | re.DOTALL
 )
 FORMAT: Final = re.compile(r"\bFORMAT\s+(\w+)(\s+SETTINGS\s.*)?\s*;?\s*\Z", re.IGNORECASE | re.DOTALL)
-CURRENT_USER: Final = re.compile(r"\bDEFINER = CURRENT_USER\b")
 EXCEPTION: Final = re.compile(r"Code: (\d+)\..*\(([A-Z0-9_]+)\)", re.DOTALL)
 GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 TEXT: Final = "text/plain; charset=UTF-8"
@@ -152,9 +150,8 @@ class Engine:
         if ABOUT_ACCESS.match(sql):
             return self._about_access(sql, database, user)
         self._become(user)
-        definer = OWNER if user == ADMINISTRATOR else user
-        sql = CURRENT_USER.sub(lambda _: f"DEFINER = `{definer}`", sql)
         self._use(database)
+        sql = with_definer(sql, user)
         settings = [name for name in url if name not in INTERFACE and not name.startswith("param_")]
         parameters = {name.removeprefix("param_"): value for name, value in url.items() if name.startswith("param_")}
         applied: list[str] = []
@@ -281,23 +278,10 @@ class Interface:
     def _user(self, request: Request, url: Mapping[str, str]) -> str:
         """Return who asks. Raises QueryError."""
         user, password = credentials(request.headers, url)
-        if not self._engine.access.admits(user, password):
-            message = f"{user}: Authentication failed: password is incorrect, or there is no user with such name"
-            raise refused(516, "AUTHENTICATION_FAILED", message)
-        return user
-
-
-def credentials(headers: Mapping[str, str], url: Mapping[str, str]) -> tuple[str, str]:
-    """Return user and password, wherever they are; raise QueryError when they cannot be read."""
-    scheme, _, encoded = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            raise refused(516, "AUTHENTICATION_FAILED", "Authentication failed: no user and password") from None
-        return user or ADMINISTRATOR, password
-    user = headers.get("x-clickhouse-user") or url.get("user") or ADMINISTRATOR
-    return user, headers.get("x-clickhouse-key") or url.get("password", "")
+        if self._engine.access.admits(user, password):
+            return user
+        message = f"{user}: Authentication failed: password is incorrect, or there is no user with such name"
+        raise refused(516, "AUTHENTICATION_FAILED", message)
 
 
 def _decoded(body: bytes, encoding: str, url: Mapping[str, str]) -> bytes:

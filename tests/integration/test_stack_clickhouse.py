@@ -99,6 +99,37 @@ def test_a_native_client_gets_blocks_of_its_protocol_version(clickhouse):
     assert versioned == info + b"\x02\x01\x01s\x06String\x00\x01a\x01n\x05UInt8\x00\x05"
 
 
+def test_what_was_read_is_said(clickhouse, numbers):
+    clickhouse.execute("INSERT INTO numbers SELECT number FROM numbers(100)")
+    summary = json.loads(get(clickhouse, "/", query="SELECT sum(n) FROM numbers").headers["X-ClickHouse-Summary"])
+    assert (summary["read_rows"], summary["read_bytes"]) == ("100", "800")
+
+
+@pytest.mark.parametrize(
+    ("request_with", "status"),
+    [
+        ({}, 200),
+        ({"auth": ("somebody", "secret")}, 200),
+        ({"headers": {"X-ClickHouse-User": "somebody", "X-ClickHouse-Key": "secret"}}, 200),
+        ({"params": {"user": "somebody", "password": "secret"}}, 200),
+        ({"auth": ("somebody", "wrong")}, 403),
+        ({"auth": ("nobody", "secret")}, 403),
+        ({"headers": {"Authorization": "Basic ?"}}, 403),
+        ({"headers": {"X-ClickHouse-User": "somebody"}}, 403),
+        ({"params": {"password": "secret"}}, 403),
+    ],
+)
+def test_users_have_passwords(clickhouse, somebody, request_with, status):
+    answer = httpx.post(clickhouse.url, content="SELECT 1", trust_env=False, **request_with)
+    assert answer.status_code == status
+    assert answer.headers.get("X-ClickHouse-Exception-Code", "0") == {200: "0", 403: "516"}[status]
+
+
+@pytest.fixture(scope="module")
+def somebody(clickhouse):
+    clickhouse.execute("CREATE USER somebody IDENTIFIED BY 'secret'")
+
+
 def test_web_pages_are_kept_out(clickhouse):
     assert httpx.get(clickhouse.url, headers={"Origin": "https://evil.example"}).status_code == 403
     assert httpx.get(clickhouse.url, headers={"Host": "evil.example"}).status_code == 400
