@@ -48,6 +48,9 @@ var (
 	errSettings = errors.New("it was kept under other settings of tenant, plan, tier, other, also_folded, keep or replica")
 )
 
+// tooOld is what Prometheus refuses: older than half of the two hours that its newest block covers.
+const tooOld = time.Hour
+
 func (s *State) decodeHead(data []byte, now time.Time) error {
 	d := &decoder{data: data}
 	if d.uint() != formatVersion {
@@ -57,9 +60,9 @@ func (s *State) decodeHead(data []byte, now time.Time) error {
 		return errSettings
 	}
 	s.since = d.int()
-	// New series begin after what was sent; but not so long ago that a store would refuse it.
 	s.stored = d.int()
-	s.previous = max(s.stored, now.Add(-s.settings.StaleAfter).UnixNano())
+	oldest := now.Add(-tooOld).UnixNano()
+	s.previous = max(s.stored, oldest) // new series begin after what was sent
 	fits := s.families.extend(d.uint()) && s.resources.extend(d.uint()) && s.tenants.extend(d.uint()) &&
 		s.series.extend(d.uint()) && s.streams.extend(d.uint())
 	if !fits {
@@ -79,7 +82,7 @@ func (s *State) decodeHead(data []byte, now time.Time) error {
 		d.watch(s.affected)
 	}
 	for range d.length() {
-		if end := d.ending(); end.point.Time > now.Add(-s.settings.StaleAfter).UnixNano() { // else nobody waits for it
+		if end := d.ending(); end.point.Time > oldest {
 			s.ended = append(s.ended, end)
 		}
 	}

@@ -104,12 +104,12 @@ func TestEndsThatWereNotSentAreStoredAsTheyWere(t *testing.T) {
 	assert.Len(t, l.samples("hits{pro,_other}"), 1)
 }
 
-func TestEndsThatNobodyWaitsForAreNotSent(t *testing.T) {
+func TestEndsThatWouldBeRefusedAreNotSent(t *testing.T) {
 	l := newLab(t, func(s *Settings) { s.MinStay, s.Budgets = 0, map[string]int{"pro": 1} })
 	l.add(hit("a", "pro", 5, 1), hit("b", "pro", 5, 100))
 	l.state.Flush(epoch.Add(10 * time.Second))
 	maps.Copy(l.stored, l.state.Dirty())
-	l.now = 1000
+	l.now = 4000
 	l.restart()
 	l.flush(10)
 	assert.Empty(t, l.samples("hits{pro,a}"))
