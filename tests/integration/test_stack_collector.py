@@ -19,6 +19,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
+    ExponentialHistogram,
+    ExponentialHistogramDataPoint,
     Metric,
     NumberDataPoint,
     ResourceMetrics,
@@ -119,17 +121,26 @@ def test_how_many_tenants_are_behind_a_metric_is_known_of_folded_ones_too(stack,
     assert affected == {("free",): 3, ("starter",): 1, ("pro",): 2}
 
 
+def attributes_of(labels):
+    return [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in labels.items()]
+
+
+def post(collector, *metrics):
+    """Send metrics that no SDK can be made to send."""
+    resource = PbResource(attributes=attributes_of({"service.name": "by-hand"}))
+    request = ExportMetricsServiceRequest(
+        resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[ScopeMetrics(metrics=metrics)])]
+    )
+    url, headers = f"{collector.otlp_http}/v1/metrics", {"Content-Type": "application/x-protobuf"}
+    httpx.post(url, content=request.SerializeToString(), headers=headers, trust_env=False).raise_for_status()
+
+
 def test_a_folded_tenants_stale_marker_does_not_wipe_the_sum(stack):
     """An SDK cannot be made to send one, so the request is written by hand."""
     now = time.time_ns()
 
     def point(project, plan, value, **more):
-        attributes = [
-            KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in labels_of(project, plan).items()
-        ]
-        attributes.append(
-            KeyValue(key="db.client.connection.pool.name", value=AnyValue(string_value=f"pool of {project}"))
-        )
+        attributes = attributes_of(labels_of(project, plan) | {"db.client.connection.pool.name": f"pool of {project}"})
         return NumberDataPoint(attributes=attributes, time_unix_nano=now, as_int=value, **more)
 
     points = [
@@ -138,14 +149,7 @@ def test_a_folded_tenants_stale_marker_does_not_wipe_the_sum(stack):
     ]  # fmt: skip
     total = Sum(data_points=points, aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE)
     metric = Metric(name="db.client.connection.count", sum=total)
-    service = KeyValue(key="service.name", value=AnyValue(string_value="by-hand"))
-    resource = ResourceMetrics(
-        resource=PbResource(attributes=[service]), scope_metrics=[ScopeMetrics(metrics=[metric])]
-    )
-    request = ExportMetricsServiceRequest(resource_metrics=[resource])
-    url = f"{stack.collector.otlp_http}/v1/metrics"
-    headers = {"Content-Type": "application/x-protobuf"}
-    httpx.post(url, content=request.SerializeToString(), headers=headers, trust_env=False).raise_for_status()
+    post(stack.collector, metric)
     labels = ("project_id", "db_client_connection_pool_name")
     assert until(lambda: by(stack, 'db_client_connection_count{job="by-hand"}', *labels)) == {
         ("_other", "_other"): 12,
@@ -261,10 +265,13 @@ def test_a_collector_that_started_before_its_store_names_the_events_all_the_same
 
 
 def test_metrics_wait_for_prometheus(stack):
+    """A store that is away is no illness of the collector's: a restart would not cure it."""
     stack.prometheus.kill()
     process = Process("patient-app", grpc_metrics(stack.collector))
     process.work()
     process.provider.shutdown()
+    until(lambda: sum(stack.collector.metrics("otelcol_exporter_queue_size").values()))
+    assert stack.collector.is_ready()
     stack.prometheus.start()
     read = lambda: by(stack, 'sum(tenant_limit_hits_total{job="patient-app"})')  # noqa: E731
     assert until(read) == {(): 21}
@@ -292,9 +299,18 @@ def test_the_configuration_is_valid_without_any_variable():
     assert done.returncode == 0, done.stderr
 
 
+NO_TABLE = Metric(
+    name="db.query.duration",
+    exponential_histogram=ExponentialHistogram(
+        aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE,
+        data_points=[ExponentialHistogramDataPoint(attributes=attributes_of(labels_of("pro1", "pro")), count=1, sum=1)],
+    ),
+)
+
+
 @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
 def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_path, monkeypatch, temporality):
-    """Before folding, as they were sent, beside Prometheus; what has no tenant is not."""
+    """Before folding, as they were sent, beside Prometheus; what has no tenant, or no table, keeps nothing up."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality)
     service = f"{temporality}-detailed"
     config = [CONFIG, ROOT / "collector" / "detail.yaml"]
@@ -303,6 +319,7 @@ def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_pat
         process = Process(service, grpc_metrics(collector))
         process.meter.create_gauge("tenants.by_tier", "{tenant}").set(3, {"plan": "pro", "tier": "HOT"})
         process.meter.create_counter("orders.placed").add(1, labels_of("pro1", "pro"))
+        post(collector, NO_TABLE)
         process.work()
         process.provider.shutdown()
         whose = "FINAL WHERE ServiceName = {{service:String}}"
@@ -320,6 +337,7 @@ def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_pat
         }  # fmt: skip
         folded = f'tenant_limit_hits_total{{job="{service}", plan="free"}}'
         assert until(lambda: by(stack, folded, "project_id")) == {("_other",): 6}
+        until(lambda: set(collector.metrics("otelcol_exporter_queue_size").values()) == {0}, timeout=5)
 
 
 # --- the stock distribution -------------------------------------------------------------------------------------------

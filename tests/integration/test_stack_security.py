@@ -374,6 +374,8 @@ def listed(stores, collector):
     for metric in SENT:
         instrument(process.meter, metric, valued(metric))
         instrument(process.meter, metric, valued(metric) | {"user_id": "u-1"})
+    shared = {"db.client.connection.pool.name": "shared", "db.client.connection.state": "idle"}
+    process.meter.create_up_down_counter("db.client.connection.count", "{connection}").add(3, shared | {"user_id": "u"})
     process.meter.create_counter("orders.placed").add(1, labels_of("listed", "pro"))
     process.meter.create_gauge("db.query.duration.max").set(1, labels_of("listed", "pro"))
     process.provider.shutdown()
@@ -391,7 +393,7 @@ def test_everything_in_the_catalogue_reaches_prometheus_with_its_labels(listed):
     ours = {"__name__", "job", "instance"}
     for metric in SENT:
         found = listed[metric.prometheus + ("_count" if isinstance(metric, Histogram) else "")]
-        [one] = [labels for labels in found if labels.get("project_id", "listed") == "listed"]
+        [one] = [labels for labels in found if labels.get("project_id") == valued(metric).get("project_id")]
         assert one.keys() - ours == {name.replace(".", "_") for name in valued(metric)}, metric.name
 
 
@@ -407,3 +409,5 @@ def test_values_of_an_attribute_that_is_not_in_the_catalogue_add_up(stores, list
     assert by(stores, 'tenant_limit_hits_total{job="listed"}', "project_id") == {("listed",): 2}
     assert by(stores, 'db_query_duration_seconds_count{job="listed"}', "project_id") == {("listed",): 2}
     assert by(stores, 'tenant_current_tier{job="listed"}', "project_id") == {("listed",): 1}
+    pools = 'db_client_connection_count{job="listed", db_client_connection_pool_name="shared"}'
+    assert by(stores, pools, "project_id", "db_client_connection_state") == {(None, "idle"): 3}
