@@ -42,7 +42,7 @@ type step struct {
 
 var frequency = []action{
 	nothing, work, work, work, work, work, work, send, send, send, send, send, send, flush, flush, flush, flush,
-	swap, lose, repeat, repeat, restart, upgrade, silence, stop, kill,
+	swap, lose, repeat, repeat, restart, upgrade, silence, stop, refuse, kill, killUnsent, killSent,
 }
 
 func drawHistory(t *rapid.T) []step {
@@ -146,9 +146,9 @@ func (w *world) do(s step) {
 	case kill:
 		w.killed()
 	case killUnsent:
-		w.killedInFlush(&w.downstream.refuse)
+		w.killedInFlush(&w.before)
 	case killSent:
-		w.killedInFlush(&w.downstream.taken)
+		w.killedInFlush(&w.after)
 	}
 }
 

@@ -19,9 +19,6 @@ type downstream struct {
 	faults   []error
 	flush    int64 // time of the last flush in ms
 	previous int64 // of the one before
-	// refuse and taken are called before and after a flush is taken; one that is refused never arrives.
-	refuse func() error
-	taken  func() error
 }
 
 // series is one of Prometheus', in its present life or after its last.
@@ -43,20 +40,12 @@ func (*downstream) Capabilities() consumer.Capabilities { return consumer.Capabi
 
 // ConsumeMetrics takes what the processor sends.
 func (d *downstream) ConsumeMetrics(_ context.Context, metrics pmetric.Metrics) error {
-	if d.refuse != nil {
-		if err := d.refuse(); err != nil {
-			return err
-		}
-	}
 	for _, resource := range metrics.ResourceMetrics().All() {
 		for _, scope := range resource.ScopeMetrics().All() {
 			for _, metric := range scope.Metrics().All() {
 				d.metric(written(resource.Resource().Attributes())+scope.Scope().Name(), metric)
 			}
 		}
-	}
-	if d.taken != nil {
-		return d.taken()
 	}
 	return nil
 }

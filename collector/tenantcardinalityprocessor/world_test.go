@@ -1,37 +1,19 @@
 package tenantcardinalityprocessor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing/synctest"
 	"time"
-
-	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/pdata/pmetric"
-	"go.opentelemetry.io/collector/processor"
-	"go.opentelemetry.io/collector/processor/processortest"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
-
-const interval = 10 * time.Second
 
 var plans = []string{"free", "starter", "pro", "enterprise", ""}
 
-// world is a fleet, a collector with a real file_storage, and a Prometheus.
+// world is a fleet, a collector, and a Prometheus.
 type world struct {
-	config     *Config
-	directory  string // of the storages, one after each kill
-	storages   int
-	host       host
-	processor  processor.Metrics
-	telemetry  *componenttest.Telemetry
-	received   int // points, by this collector
-	refused    int // points, by all of them
+	collector
 	downstream *downstream
 	fleet      []*process
 	tenants    []tenant
@@ -39,7 +21,6 @@ type world struct {
 	true       ledger
 	flushed    ledger // as it was at the last flush
 	compare    comparison
-	errs       []error
 }
 
 // comparison tells what is wrong with what is downstream; refused is how many points were not counted.
@@ -56,10 +37,8 @@ func testConfig() *Config {
 }
 
 func newWorld(config *Config, directory string, compare comparison) *world {
-	w := &world{
-		config: config, directory: directory, compare: compare,
-		downstream: newDownstream(), true: ledger{}, flushed: ledger{},
-	}
+	w := &world{downstream: newDownstream(), true: ledger{}, flushed: ledger{}, compare: compare}
+	w.collector = collector{config: config, directory: directory, next: w.downstream}
 	for i := range 8 {
 		w.tenants = append(w.tenants, tenant{fmt.Sprintf("proj_%d", i), plans[i%len(plans)], []string{"HOT", "WARM"}[i%2]})
 	}
@@ -72,82 +51,6 @@ func newWorld(config *Config, directory string, compare comparison) *world {
 	return w
 }
 
-func (w *world) check(err error) {
-	if err != nil {
-		w.errs = append(w.errs, err)
-	}
-}
-
-func (w *world) path() string { return filepath.Join(w.directory, fmt.Sprint(w.storages)) }
-
-// up starts a collector on the present storage, between two ticks of everything else.
-func (w *world) up() {
-	w.check(os.MkdirAll(w.path(), 0o700))
-	w.host, w.telemetry, w.received = fileStorage(w, w.path()), componenttest.NewTelemetry(), 0
-	set := processortest.NewNopSettings(componentType)
-	set.TelemetrySettings = w.telemetry.NewTelemetrySettings()
-	made, err := NewFactory().CreateMetrics(context.Background(), set, w.config, w.downstream)
-	w.check(err)
-	w.processor = made
-	w.check(w.processor.Start(context.Background(), w.host))
-	time.Sleep(100 * time.Millisecond)
-}
-
-// down stops the collector; it flushes for the last time. What became of every point it got is known.
-func (w *world) down() {
-	outcomes := w.outcomes()
-	sum := 0
-	for _, points := range outcomes {
-		sum += points
-	}
-	if sum != w.received {
-		w.check(fmt.Errorf("%d points were received, the outcomes are %v", w.received, outcomes))
-	}
-	w.refused += outcomes["refused"]
-	w.check(w.telemetry.Shutdown(context.Background()))
-	w.telemetry = nil
-	w.check(w.processor.Shutdown(context.Background()))
-	for _, extension := range w.host {
-		w.check(extension.Shutdown(context.Background()))
-	}
-}
-
-// outcomes says what became of the points of this collector; none is up, none has got any.
-func (w *world) outcomes() map[string]int {
-	found := map[string]int{}
-	if w.telemetry == nil {
-		return found
-	}
-	points, err := w.telemetry.GetMetric(metricPrefix + "points")
-	w.check(err)
-	for _, point := range points.Data.(metricdata.Sum[int64]).DataPoints {
-		outcome, _ := point.Attributes.Value("outcome")
-		found[outcome.AsString()] = int(point.Value)
-	}
-	return found
-}
-
-// Errorf and FailNow let require speak.
-func (w *world) Errorf(format string, arguments ...any) { w.check(fmt.Errorf(format, arguments...)) }
-func (*world) FailNow()                                 { panic("cannot go on") }
-
-var errRefused = errors.New("refused")
-
-// copied leaves the storage as it is at this moment to the next collector.
-func (w *world) copied() {
-	before := w.path()
-	w.storages++
-	w.check(os.CopyFS(w.path(), os.DirFS(before)))
-}
-
-// gone lets nobody see what a killed collector still does.
-func (w *world) gone() {
-	w.downstream.refuse, w.downstream.taken = func() error { return errRefused }, nil
-	w.down()
-	w.downstream.refuse = nil
-	w.up()
-}
-
 // killed leaves to the next collector what was stored at the last flush.
 func (w *world) killed() {
 	w.copied()
@@ -155,7 +58,7 @@ func (w *world) killed() {
 	w.gone()
 }
 
-// killedInFlush kills at the moment of a hook of the downstream's; everything that arrived is stored then.
+// killedInFlush kills at the moment of a hook, when something is sent or has arrived; everything that arrived is stored then.
 func (w *world) killedInFlush(hook *func() error) {
 	killed := false
 	*hook = func() error {
@@ -176,10 +79,10 @@ func (w *world) killedInFlush(hook *func() error) {
 
 // lostFlush lets an interval pass whose flush is lost; the next one makes up for it.
 func (w *world) lostFlush() {
-	w.downstream.refuse = func() error { return errRefused }
+	w.before = func() error { return errRefused }
 	time.Sleep(interval)
 	synctest.Wait()
-	w.downstream.refuse = nil
+	w.before = nil
 	w.flushed = maps.Clone(w.true)
 }
 
@@ -263,10 +166,7 @@ func equal(a, b amounts) bool {
 }
 
 func (w *world) deliver(e export) {
-	metrics := pmetric.NewMetrics()
-	e.metrics.CopyTo(metrics)
-	w.check(w.processor.ConsumeMetrics(context.Background(), metrics))
-	w.received += metrics.DataPointCount()
+	w.check(w.consume(e.metrics))
 	w.true.arrived(e)
 	w.arrived = append(w.arrived, e)
 }
