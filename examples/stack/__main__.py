@@ -121,7 +121,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _exports(endpoints: Endpoints) -> str:
-    """Return lines for a shell: where SDKs send to, and where the servers are."""
+    """Return lines for a shell: where SDKs send to, where the servers are, and where `otel-dynabase` asks."""
     variables = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoints.otlp_grpc,
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
@@ -129,6 +129,10 @@ def _exports(endpoints: Endpoints) -> str:
         "POSTGRES": endpoints.postgres,
         "CLICKHOUSE": endpoints.clickhouse,
         "PROMETHEUS": endpoints.prometheus,
+        "OTEL_DYNABASE_CLICKHOUSE_URL": endpoints.clickhouse,
+        "OTEL_DYNABASE_PROMETHEUS_URL": endpoints.prometheus,
+        "OTEL_DYNABASE_COLLECTOR_HEALTH_URL": endpoints.collector_health,
+        "OTEL_DYNABASE_COLLECTOR_METRICS_URL": endpoints.collector_metrics,
     }
     return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.clickhouse.queries import query
@@ -53,7 +54,7 @@ def _noisy(given: Namespace) -> int:
         waited = connection.rows(query("noisy"), **values)
         notes = [*([] if taken else [UNKNOWN]), *([] if waited else [NOBODY])]
         about = {**asked.about(), "pool": given.pool or None}
-        return answered(given, Answer(COLUMNS, joined(taken, waited), about, notes=notes))
+        return answered(given, Answer(columns(known=bool(taken)), joined(taken, waited), about, notes=notes))
 
     return ask(given, question)
 
@@ -120,3 +121,9 @@ COLUMNS: Final = (
     Column("worst_wait_ms", "worst wait", _milliseconds, right=True),
     Column("pools", "waited in"),
 )
+
+
+def columns(*, known: bool) -> tuple[Column, ...]:
+    """Return the columns; a table leaves out what is not known of anybody."""
+    unknown = () if known else {*TAKEN, "executing_share", "holding_share"}
+    return tuple(replace(column, head=None) if column.name in unknown else column for column in COLUMNS)

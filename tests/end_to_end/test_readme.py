@@ -52,6 +52,9 @@ def test_the_tour_can_be_followed(checkout: Path):
         "✓ 54 figures compared",
         "max_concurrent enterprise proj_lotus 4",
         "max_pool_size free _other 6",
+        "circuit open (proj_fjord; opens at 3; 3 calls judged)   trace ",
+        "plan_change   free → starter, upgrade",
         "mine\tpro\tmax_pool_size\tqueued\t8",
+        "✓ collector: losses and queues  nothing lost",
     ):
         assert shown in done.stdout
