@@ -8,10 +8,10 @@ PROCESSOR := collector/tenantcardinalityprocessor
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-overhead bench-soak bench-observe bench-ledger bench-events
+.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 # --- setting up: once, and again only when what is pinned changes -----------------------------------------------------
 
@@ -90,6 +90,9 @@ bench-observe: setup ## The observer over 2,000 projects, some of whose database
 
 bench-ledger: build ## Everybody on an event's way is killed and paused, under load: none is lost (about 16 minutes)
 	@$(RUN) -m benchmarks.ledger
+
+bench-cardinality: build ## 10,000 tenants come and go among the named: series are bounded, sums exact (about 13 minutes)
+	@$(RUN) -m benchmarks.cardinality
 
 bench-events: build ## A project's timeline out of 10 million events: our table beside the exporter's own (about 8 minutes)
 	@$(RUN) -m benchmarks.events

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.cardinality.load import SHARES, TIERS
-from benchmarks.cardinality.run import REST, Load, mistreat, overlay, settle
+from benchmarks.cardinality.run import Load, Pace, mistreat, overlay, settle
 from benchmarks.cardinality.verdict import EXCESS, asked, read, told
 from examples.stack.stack import Stack
 from otel_dynabase.catalog.metrics import QUERIES, QUERY_DURATION
@@ -51,22 +51,22 @@ def budget(tenants: int) -> int:
     return (named + len(SHARES) * len(TIERS)) * SERIES + 1  # target_info
 
 
-async def drive(stack: Stack, load: Load, seconds: float) -> None:
+async def drive(stack: Stack, load: Load, seconds: float, pace: Pace) -> None:
     """Run the load while the collector is mistreated, then let it settle."""
     async with asyncio.TaskGroup() as group:
         group.create_task(load.work())
-        await mistreat(stack.collector, load, seconds)
-        await settle(load, REST)
+        await mistreat(stack.collector, load, seconds, pace)
+        await settle(load, pace.rest)
 
 
-def run(work: Path, minutes: float, tenants: int, seed: int) -> dict[str, Any]:
+def run(work: Path, minutes: float, tenants: int, seed: int, pace: Pace) -> dict[str, Any]:
     """Run everything; return the figures."""
     stack, bound = Stack(work / "stack", environ={}), budget(tenants)
-    stack.collector.config = (*stack.collector.config, overlay(work))
+    stack.collector.config = (*stack.collector.config, overlay(work, pace))
     stack.collector.env |= {f"OTELCOL_BUDGET_{plan.upper()}": str(most) for plan, most in BUDGETS.items()}
     with stack:
-        load = Load(tenants, stack.endpoints.otlp_http, seed)
-        asyncio.run(drive(stack, load, 60 * minutes))
+        load = Load(tenants, stack.endpoints.otlp_http, seed, pace)
+        asyncio.run(drive(stack, load, 60 * minutes, pace))
         answers = asked(stack.prometheus, load, BUDGETS)
         told_of = told(stack.clickhouse)
     found = read(work / "stack" / "prometheus" / "data", load.truth, answers.pop("increases"))
@@ -118,7 +118,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         work.chmod(0o755)
-        found = run(work, given.minutes, given.tenants, given.seed) | {"seed": given.seed}
+        found = run(work, given.minutes, given.tenants, given.seed, Pace()) | {"seed": given.seed}
     if not given.json:
         for name, value in found.items():
             print(f"{name:24} {value}")

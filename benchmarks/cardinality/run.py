@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import httpx
@@ -21,32 +22,45 @@ if TYPE_CHECKING:
 PROCESSES: Final = 6
 DELTA: Final = 2
 """How many of them send deltas."""
-EXPORT: Final = 5.0
-"""Seconds between two exports of a process."""
-STATEMENTS: Final = 4000
-"""Of a process between two exports."""
-SHIFTS: Final = 40.0
-"""Seconds after which other tenants are the heaviest."""
-REPLACE: Final = 45.0
-"""Seconds after which one of the processes is replaced."""
-INTERVAL: Final = 10.0
-"""Seconds between two flushes of the collector, as it is deployed."""
-STALE: Final = 60.0
-"""Seconds after which gauges of a silent process stop counting."""
-REST: Final = STALE + 3 * INTERVAL
-"""Seconds at the end in which nobody works."""
-TREATMENTS: Final = ("stopped", "killed", "stopped", "killed", "stopped", "killed")
-"""What happens to the collector, evenly over the run."""
 DOWN: Final = 3.0
-"""Seconds that it stays away."""
+"""Seconds that the collector stays away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast everything goes; in seconds, but for statements and treatments."""
+
+    export: float = 5.0
+    """Between two exports of a process."""
+    statements: int = 4000
+    """Of a process between two exports."""
+    shift: float = 40.0
+    """After which other tenants are the heaviest."""
+    replace: float = 45.0
+    """After which one of the processes is replaced."""
+    interval: float = 10.0
+    """Between two flushes of the collector: 10 s, as it is deployed."""
+    stay: float = 30.0
+    """For which a named tenant keeps its name at least; its weight halves in twice that."""
+    stale: float = 60.0
+    """After which gauges of a silent process stop counting."""
+
+    treatments: tuple[str, ...] = ("stopped", "killed") * 3
+    """What happens to the collector, evenly over the run."""
+
+    @property
+    def rest(self) -> float:
+        """At the end, in which nobody works."""
+        return self.stale + 3 * self.interval
 
 
 class Load:
     """The processes, each exporting on its own; what one exports is sent until it is accepted."""
 
-    def __init__(self, tenants: int, url: str, seed: int) -> None:
+    def __init__(self, tenants: int, url: str, seed: int, pace: Pace) -> None:
         self._url = f"{url}/v1/metrics"
         self._seed = seed
+        self._pace = pace
         everybody = population(tenants)
         halves = [{plan: some[half::2] for plan, some in everybody.items()} for half in (0, 1)]
         self._tenants = [halves[slot % 2] for slot in range(PROCESSES)]
@@ -71,7 +85,7 @@ class Load:
             for slot in range(PROCESSES):
                 group.create_task(self._slot(slot))
             turn = 0
-            while not await passed(self.over, REPLACE):
+            while not await passed(self.over, self._pace.replace):
                 if not self.quiet.is_set():
                     self._replace.add(PROCESSES - 1 - turn % PROCESSES)
                     turn += 1
@@ -80,11 +94,11 @@ class Load:
         chance = random.Random(f"{self._seed} {slot}")  # noqa: S311  # must be repeatable
         delta = slot < DELTA
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-            await passed(self.over, EXPORT * slot / PROCESSES)
+            await passed(self.over, self._pace.export * slot / PROCESSES)
             process = self._born(slot, chance, delta=delta)
-            while not await passed(self.over, EXPORT):
+            while not await passed(self.over, self._pace.export):
                 if not self.quiet.is_set():
-                    process.run(STATEMENTS, int(self.age / SHIFTS))
+                    process.run(self._pace.statements, int(self.age / self._pace.shift))
                 if self.careful.is_set() and delta:
                     continue
                 await self._send(client, process.export())
@@ -117,21 +131,21 @@ async def passed(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-def overlay(work: Path) -> Path:
+def overlay(work: Path, pace: Pace) -> Path:
     """Write what differs from the deployed configuration: a ranking that moves within minutes, and forgets as fast."""
-    rank = {"half_life": "60s", "min_stay": "30s"}
-    processor = {"interval": f"{INTERVAL:g}s", "stale_after": f"{STALE:g}s", "rank": rank}
+    rank = {"half_life": f"{2 * pace.stay:g}s", "min_stay": f"{pace.stay:g}s"}
+    processor = {"interval": f"{pace.interval:g}s", "stale_after": f"{pace.stale:g}s", "rank": rank}
     file = work / "fast.yaml"
     file.write_text(yaml.safe_dump({"processors": {"tenant_cardinality": processor}}))
     return file
 
 
-async def mistreat(collector: Collector, load: Load, seconds: float) -> None:
+async def mistreat(collector: Collector, load: Load, seconds: float, pace: Pace) -> None:
     """Stop and kill the collector, evenly over the run."""
-    for number, treatment in enumerate(TREATMENTS, 1):
+    for number, treatment in enumerate(pace.treatments, 1):
         killed = treatment == "killed"
-        quiet = INTERVAL + EXPORT if killed else 0
-        await asyncio.sleep(seconds * number / (len(TREATMENTS) + 1) - quiet - load.age)
+        quiet = pace.interval + pace.export if killed else 0
+        await asyncio.sleep(seconds * number / (len(pace.treatments) + 1) - quiet - load.age)
         if killed:
             load.careful.set()
             await asyncio.sleep(quiet)
