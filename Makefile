@@ -8,7 +8,7 @@ PROCESSOR := collector/tenantcardinalityprocessor
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events
+.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -72,6 +72,7 @@ test-oldest: $(OLDEST)/.installed ## The tests of the package with the oldest su
 test-collector: setup ## The collector's processor: go vet, and its tests with the race detector where there is a C compiler
 	@test -n "$(RACE)" || echo "no C compiler here: the processor is tested without the race detector" >&2
 	$(GO) vet -C $(PROCESSOR) ./...
+	$(GO) vet -C $(PROCESSOR)/benchmark ./...
 	$(GO) test -C $(PROCESSOR) $(RACE) ./...
 
 conformance: setup $(OLDEST)/.installed ## asyncpg's and SQLAlchemy's own tests, with and without us: the same results
@@ -87,6 +88,9 @@ bench-soak: setup ## 100,000 tenants through one process: memory levels off
 
 bench-observe: setup ## The observer over 2,000 projects, some of whose databases are slow or dead
 	@$(RUN) -m benchmarks.observe
+
+bench-processor: setup ## The collector's processor beside contrib's that aggregate labels (about 5 minutes)
+	@$(RUN) -m benchmarks.processor
 
 bench-ledger: build ## Everybody on an event's way is killed and paused, under load: none is lost (about 16 minutes)
 	@$(RUN) -m benchmarks.ledger
