@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from otel_dynabase.clickhouse.connection import ClickHouseError
 
-MESSAGE: Final = re.compile(r"(?P<code>Code: (?P<number>\d+)\. )?DB::Exception: (?P<text>.*?)(?: \(for url .*)?$")
+SERVER: Final = re.compile(r"(?P<where>ClickHouse at \S+): (?P<said>.*)", re.DOTALL)
+MESSAGE: Final = re.compile(r"(?:Code: (?P<number>\d+)\. )?DB::Exception: (?P<text>.*?)(?: \(for url .*)?$")
 REASON: Final = re.compile(r"\[Errno -?\d+\] [^)'\"]+|timed out|[Nn]ame or service not known")
 SHOWN: Final = 300
 ADVICE: Final = {
@@ -29,14 +30,14 @@ UNREACHABLE: Final = "is it running? set OTEL_DYNABASE_CLICKHOUSE_URL, or give -
 
 def reason(error: ClickHouseError) -> tuple[str, str]:
     """Say what was wrong, and what to do, or nothing where that says itself."""
-    where, separator, said = str(error).partition(": ")
-    if not separator:  # the package's own words, such as how to install what is missing
+    server = SERVER.fullmatch(str(error))
+    if server is None:  # the package's own words, such as how to install what is missing
         return str(error), ""
-    found = MESSAGE.search(said)
+    found = MESSAGE.search(server["said"])
     if found is None:
-        because = REASON.search(said)
-        return f"{where} cannot be reached ({because[0] if because else said[:SHOWN]})", UNREACHABLE
-    return f"{where}: {found['text'][:SHOWN]}", ADVICE.get(error.code or int(found["number"] or 0), "")
+        because = REASON.search(server["said"])
+        return f"{server['where']} cannot be reached ({because[0] if because else server['said'][:SHOWN]})", UNREACHABLE
+    return f"{server['where']}: {found['text'][:SHOWN]}", ADVICE.get(error.code or int(found["number"] or 0), "")
 
 
 def explained(error: ClickHouseError) -> str:

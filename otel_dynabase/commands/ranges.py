@@ -47,7 +47,7 @@ def add(parser: Any, since: str) -> None:
     parser.add_argument(
         "--since", default=since, metavar="WHEN", help=f"from when: so long ago, or a moment (default: {since})"
     )
-    parser.add_argument("--until", metavar="WHEN", help="until when, in the same way (default: now)")
+    parser.add_argument("--until", metavar="WHEN", help="until when, in the same way (default: no end)")
     parser.add_argument("--local", action="store_true", help="times of this machine's zone instead of UTC")
 
 
