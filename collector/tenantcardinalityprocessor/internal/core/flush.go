@@ -52,7 +52,17 @@ func (s *State) Sent() map[string][]byte {
 	if s.flushed == 0 && len(s.unsent) == 0 {
 		return nil
 	}
+	s.sent()
+	e := &encoder{}
+	e.int(s.previous)
+	return map[string][]byte{sentPage: e.data}
+}
+
+func (s *State) sent() {
 	s.ended = slices.Delete(s.ended, 0, s.flushed)
+	for i := range s.ended { // what ended meanwhile had its beginning in that output, or before it
+		s.ended[i].sent = true
+	}
 	s.flushed = 0
 	for _, number := range s.unsent {
 		if sr := s.series.at(number); sr.begun && !sr.sent {
@@ -61,9 +71,6 @@ func (s *State) Sent() map[string][]byte {
 		}
 	}
 	s.unsent = s.unsent[:0]
-	e := &encoder{}
-	e.int(s.previous)
-	return map[string][]byte{sentPage: e.data}
 }
 
 // endFolded ends the series of tenants that have lost their names. It returns where the levels that are counted in them

@@ -36,6 +36,7 @@ func (s *State) encodeHead() []byte {
 	for _, watch := range s.affected {
 		e.watch(watch)
 	}
+	e.uint(uint64(s.flushed))
 	e.uint(uint64(len(s.ended)))
 	for i := range s.ended {
 		e.ending(&s.ended[i])
@@ -81,9 +82,15 @@ func (s *State) decodeHead(data []byte, now time.Time) error {
 	for range d.length() {
 		d.watch(s.affected)
 	}
-	for range d.length() {
-		if end := d.ending(); end.point.Time > oldest {
-			s.ended = append(s.ended, end)
+	flushed := d.uint()
+	for i := range d.length() {
+		end := d.ending()
+		if end.point.Time <= oldest {
+			continue
+		}
+		s.ended = append(s.ended, end)
+		if uint64(i) < flushed {
+			s.flushed = len(s.ended)
 		}
 	}
 	if len(s.plans) == 0 || len(s.tiers) == 0 {

@@ -169,13 +169,10 @@ func (s *State) settle() {
 	settleSlab(&s.streams, func(st *stream) bool { return st.identity != 0 })
 }
 
-// acknowledge notes that all that began or ended was sent before.
+// acknowledge notes that all that began or ended in the last flush was sent before.
 func (s *State) acknowledge() {
-	s.ended = nil
 	for number := uint32(1); number < s.series.next; number++ {
-		if sr := s.series.at(number); sr.begun && !sr.sent {
-			sr.sent = true
-			s.series.touch(number)
-		}
+		s.unsent = append(s.unsent, number)
 	}
+	s.sent()
 }
