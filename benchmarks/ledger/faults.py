@@ -112,6 +112,9 @@ class Storm:
         print(f"{time.monotonic() - self._began:6.0f} s  {fault}", file=sys.stderr)
         began = time.time_ns()
         (victim.pause if fault.kind == "paused" else victim.kill)()
-        if not self._over.wait(fault.seconds):
-            (victim.resume if fault.kind == "paused" else victim.start)()
-            self.outages.append(Outage(fault, began, time.time_ns()))
+        over = self._over.wait(fault.seconds)
+        if fault.kind == "paused":
+            victim.resume()
+        elif not over:
+            victim.start()
+        self.outages.append(Outage(fault, began, time.time_ns()))
