@@ -106,10 +106,11 @@ func (p *metricsProcessor) run(ctx context.Context) {
 
 // Shutdown flushes and stores the state for the last time.
 func (p *metricsProcessor) Shutdown(ctx context.Context) error {
-	if p.stop == nil { // never started
+	if p.stop == nil { // it never started, or has stopped
 		return nil
 	}
 	p.stop()
+	p.stop = nil
 	p.flushes.Wait()
 	p.mu.Lock()
 	p.stopped = true

@@ -32,14 +32,15 @@ func (sr *series) oldest() int {
 	return sr.exemplars[oldest].slot
 }
 
-// keep keeps one of a point's exemplars unless there is a newer one in its slot. A folded one tells whose it is.
+// keep keeps one of a point's exemplars unless there is a newer one in its slot. A folded one tells whose it is. Its
+// attributes become labels too, so those that the metric's series must not have go.
 func (b *Batch) keep(sr *series, p *Point, i, slot int) {
 	kept := slotted{slot, p.Exemplars[i]}
 	at := slices.IndexFunc(sr.exemplars, func(s slotted) bool { return s.slot == slot })
 	if at >= 0 && sr.exemplars[at].Time > kept.Time {
 		return
 	}
-	kept.Attributes = slices.Clone(kept.Attributes)
+	kept.Attributes = sr.family.trim(slices.Clone(kept.Attributes))
 	if sr.level != own {
 		kept.Attributes = append(kept.Attributes, Attribute{b.state.settings.Tenant, String(p.Tenant)})
 	}

@@ -19,7 +19,7 @@ func (b *Batch) Explicit(p *Point, h *Explicit) {
 		b.explicit.Counts = append(b.explicit.Counts[:0], h.Count)
 		counts = b.explicit.Counts
 	}
-	if !valid || len(counts) != len(bounds)+1 {
+	if !valid || len(counts) != len(bounds)+1 || !countsAre(h.Count, 0, counts) {
 		b.refuse()
 		return
 	}
@@ -42,6 +42,25 @@ func (b *Batch) Explicit(p *Point, h *Explicit) {
 		return
 	}
 	b.cumulativeExplicit(st, sr, p, &value)
+}
+
+// countsAre tells whether counts, and another one, add up to their total. More than a float64 can count exactly is no
+// histogram either: it might overflow.
+func countsAre(total, other uint64, counts ...[]uint64) bool {
+	rest := total
+	if total > 1<<53 || other > rest {
+		return false
+	}
+	rest -= other
+	for _, side := range counts {
+		for _, count := range side {
+			if count > rest {
+				return false
+			}
+			rest -= count
+		}
+	}
+	return rest == 0
 }
 
 // explicitCost is how many series Prometheus makes of a histogram: its buckets with that of +Inf, its sum and its count.

@@ -82,7 +82,8 @@ func (b *Batch) increaseExponential(st *stream, sr *series, p *Point, from int64
 
 // take makes e a copy of what came in, within our bounds of scale and buckets. It reports whether that is a histogram.
 func (e *Exponential) take(h *Exponential) bool {
-	if h.Scale < minScale || !(h.ZeroThreshold >= 0) || math.IsInf(h.ZeroThreshold, 1) {
+	if h.Scale < minScale || !(h.ZeroThreshold >= 0) || math.IsInf(h.ZeroThreshold, 1) ||
+		!countsAre(h.Count, h.ZeroCount, h.Positive.Counts, h.Negative.Counts) {
 		return false
 	}
 	e.set(h)

@@ -84,6 +84,7 @@ func TestWhatIsNoExponentialHistogramIsRefused(t *testing.T) {
 	threshold := func(t float64) *Exponential { return &Exponential{ZeroThreshold: t} }
 	for name, h := range map[string]*Exponential{
 		"too coarse":               exponentialOf(-11, 0, 0, 1),
+		"they do not add up":       {Count: 2, Positive: Buckets{0, []uint64{1}}},
 		"beyond all numbers":       exponentialOf(0, 0, 5000, 1),
 		"below all numbers":        exponentialOf(0, 0, math.MinInt32, 1),
 		"a negative threshold":     threshold(-1),

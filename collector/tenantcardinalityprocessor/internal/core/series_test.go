@@ -125,3 +125,12 @@ func TestExemplarsOfTheFoldedTellWhoseTheyAre(t *testing.T) {
 	}
 	assert.Len(t, point.exemplars[9].Attributes, 1, "what came in is not changed")
 }
+
+func TestExemplarsHaveNoAttributesThatTheirMetricMayNotHave(t *testing.T) {
+	l := newLab(t, func(s *Settings) { s.Attributes = map[string][]string{"hits": {"status"}} })
+	point := hit("a", "free", 5, 2)
+	point.exemplars = []Exemplar{{Time: at(5), Value: IntNumber(1), Attributes: pairs("statement", "SELECT secret", "status", "ok")}}
+	l.add(point)
+	l.flush(10)
+	assert.Equal(t, pairs("status", "ok", "project_id", "a"), attributes(l.output.Points[1].Exemplars[0].Attributes))
+}
