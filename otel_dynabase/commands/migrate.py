@@ -67,6 +67,8 @@ def _migrate(given: Namespace) -> int:
     try:
         with _connect(given, config_of(given)) as connection:
             return _run(given, connection)
+    except migrations.MigrationError as error:
+        return unusable(str(error))
     except ClickHouseError as error:
         return unusable(explained(error))
 
