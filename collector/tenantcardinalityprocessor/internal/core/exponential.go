@@ -35,6 +35,10 @@ func (b *Batch) Exponential(p *Point, h *Exponential) {
 		}
 		return
 	}
+	b.cumulativeExponential(st, sr, p, value)
+}
+
+func (b *Batch) cumulativeExponential(st *stream, sr *series, p *Point, value *Exponential) {
 	from, step, outcome := b.advance(st, p)
 	if step == drop {
 		b.Count(outcome, 1)

@@ -194,14 +194,3 @@ func (s *State) dropSeries(number uint32) {
 	s.stats.Series -= sr.cost
 	s.series.release(number)
 }
-
-// add adds an increase. An integer that would overflow becomes a float.
-func (n *Number) add(d Number) {
-	if n.IsInt && d.IsInt {
-		if sum := n.Int + d.Int; (sum < n.Int) == (d.Int < 0) {
-			n.Int = sum
-			return
-		}
-	}
-	*n = FloatNumber(n.AsFloat() + d.AsFloat())
-}

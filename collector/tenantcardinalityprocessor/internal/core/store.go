@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,15 +15,16 @@ const formatVersion = 1
 // others are the pages of the slabs. A series is in two
 // of them: what it is, which never changes, and its value.
 const (
-	headPage       = "head"
-	sentPage       = "sent"
-	familyPages    = "families/"
-	resourcePages  = "resources/"
-	tenantPages    = "tenants/"
-	seriesPages    = "series/"
-	valuePages     = "values/"
-	streamPages    = "streams/"
-	maxStoredSlots = 1 << 31
+	headPage      = "head"
+	sentPage      = "sent"
+	familyPages   = "families/"
+	resourcePages = "resources/"
+	tenantPages   = "tenants/"
+	seriesPages   = "series/"
+	valuePages    = "values/"
+	streamPages   = "streams/"
+
+	maxPages = 1 << 22 // of a slab: a billion items
 )
 
 // Dirty returns the pages that changed since the last call, nil for one that is no more. What was ever returned, later
@@ -89,17 +91,26 @@ func (s *State) Load(pages map[string][]byte, now time.Time) error {
 	if err := s.decodeHead(head, now); err != nil {
 		return fmt.Errorf("page %q: %w", headPage, err)
 	}
+	// In this order: streams point to all others, series to families and tenants.
+	err := errors.Join(
+		extend(pages, familyPages, &s.families), extend(pages, resourcePages, &s.resources),
+		extend(pages, tenantPages, &s.tenants), extend(pages, seriesPages, &s.series), extend(pages, streamPages, &s.streams),
+		decodePages(pages, familyPages, &s.families, s.decodeFamily),
+	)
 	for _, load := range []func() error{
-		func() error { return decodePages(pages, familyPages, &s.families, s.decodeFamily) },
 		func() error { return decodePages(pages, resourcePages, &s.resources, s.decodeResource) },
 		func() error { return decodePages(pages, tenantPages, &s.tenants, s.decodeTenant) },
 		func() error { return decodePages(pages, seriesPages, &s.series, s.decodeSeries) },
 		func() error { return decodePages(pages, valuePages, &s.series, s.decodeValue) },
 		func() error { return decodePages(pages, streamPages, &s.streams, s.decodeStream) },
 	} {
-		if err := load(); err != nil {
+		if err != nil {
 			return err
 		}
+		err = load()
+	}
+	if err != nil {
+		return err
 	}
 	s.settle()
 	if sent, has := pages[sentPage]; has && (&decoder{data: sent}).int() == s.stored {
@@ -108,18 +119,42 @@ func (s *State) Load(pages map[string][]byte, now time.Time) error {
 	return nil
 }
 
-// decodePages decodes all pages of a slab.
-func decodePages[T any](
-	pages map[string][]byte, prefix string, items *slab[T], decode func(*decoder, uint32, *T),
-) error {
-	for name, data := range pages {
-		rest, ours := strings.CutPrefix(name, prefix)
-		if !ours || data == nil {
-			continue
+// pageNumber returns the number in a page's name, -1 if it is a page of another slab.
+func pageNumber(name, prefix string) (int, error) {
+	rest, ours := strings.CutPrefix(name, prefix)
+	if !ours {
+		return -1, nil
+	}
+	number, err := strconv.Atoi(rest)
+	if err != nil || number < 0 || number >= maxPages {
+		return -1, fmt.Errorf("page %q: %w", name, errCorrupt)
+	}
+	return number, nil
+}
+
+// extend makes all slots of a stored slab, free ones.
+func extend[T any](pages map[string][]byte, prefix string, items *slab[T]) error {
+	last := -1
+	for name := range pages {
+		number, err := pageNumber(name, prefix)
+		if err != nil {
+			return err
 		}
-		page, err := strconv.ParseUint(rest, 10, 32)
-		if err != nil || page*pageSize >= maxStoredSlots {
-			return fmt.Errorf("page %q: %w", name, errCorrupt)
+		last = max(last, number)
+	}
+	if last >= 0 {
+		items.next = uint32(last+1) * pageSize
+		items.reach(items.next - 1)
+	}
+	return nil
+}
+
+// decodePages decodes all pages of a slab.
+func decodePages[T any](pages map[string][]byte, prefix string, items *slab[T], decode func(*decoder, uint32, *T)) error {
+	for name, data := range pages {
+		page, err := pageNumber(name, prefix)
+		if page < 0 || err != nil {
+			continue
 		}
 		d := &decoder{data: data}
 		for len(d.data) > 0 {
@@ -135,17 +170,6 @@ func decodePages[T any](
 		}
 	}
 	return nil
-}
-
-// extend makes all slots of a stored slab, free ones.
-func (s *slab[T]) extend(next uint64) bool {
-	if next >= maxStoredSlots {
-		return false
-	}
-	if s.next = uint32(next); next > 0 {
-		s.reach(s.next - 1)
-	}
-	return true
 }
 
 // settleSlab finds which slots are free.

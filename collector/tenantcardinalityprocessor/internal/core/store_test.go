@@ -159,8 +159,8 @@ func loadChanged(pages map[string][]byte, page, place uint, change byte) {
 func TestACorruptPageIsNoPanic(t *testing.T) {
 	pages := storedPages(t)
 	for page := range uint(len(pages)) {
-		for place := range uint(80) {
-			loadChanged(maps.Clone(pages), page, place*13, []byte{0, 1, 0x80, 0xff}[place%4])
+		for place := range uint(400) {
+			loadChanged(maps.Clone(pages), page, place*5, []byte{0, 1, 0x80, 0xff}[place%4])
 		}
 	}
 	for _, name := range []string{"streams/x", "streams/-1", "streams/99999999"} {
