@@ -43,6 +43,13 @@ def affected() -> str:
     return _block(8, (f"- {name}" for name in AFFECTED_METRIC.values))
 
 
+def bounded() -> str:
+    """Return the redaction processor's `ignored_keys`: labels whose values are known names, and the project."""
+    labels = {label for metric in SENT for label in metric.labels}
+    open_ = {label.name for label in labels if not label.values and label is not PROJECT}
+    return _block(6, (f"- {name}" for name in sorted({label.name for label in labels} - open_)))
+
+
 def names() -> str:
     """Return a condition of the filter processor's that is true for a metric that is not in the catalogue."""
     known = ", ".join(f'"{metric.name}"' for metric in SENT)

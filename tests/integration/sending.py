@@ -6,14 +6,21 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import Observation
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics, ScopeMetrics
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import Resource as SdkResource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
     from examples.stack.collector import Collector
     from examples.stack.stack import Stack
@@ -53,13 +60,28 @@ def labels_of(project: str, plan: str) -> dict[str, str]:
     return {"project_id": project, "plan": plan, "tier": "WARM"}
 
 
+def attributes_of(labels: dict[str, str]) -> list[KeyValue]:
+    return [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in labels.items()]
+
+
+def post(collector: Collector, service: str, *metrics: Metric) -> None:
+    """Send metrics that no SDK can be made to send."""
+    resource = Resource(attributes=attributes_of({"service.name": service}))
+    request = ExportMetricsServiceRequest(
+        resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[ScopeMetrics(metrics=metrics)])]
+    )
+    headers = {"Content-Type": "application/x-protobuf"} | headers_of(collector)
+    url, content = f"{collector.otlp_http}/v1/metrics", request.SerializeToString()
+    httpx.post(url, content=content, headers=headers, trust_env=False).raise_for_status()
+
+
 class Process:
     """One instrumented process: its own instance, and every kind of instrument."""
 
     def __init__(self, service: str, exporter: Any, **resource: str) -> None:
         self.instance = str(uuid.uuid4())
         identity = {"service.name": service, "service.instance.id": self.instance, **resource}
-        self.provider = MeterProvider([PeriodicExportingMetricReader(exporter, NEVER)], Resource.create(identity))
+        self.provider = MeterProvider([PeriodicExportingMetricReader(exporter, NEVER)], SdkResource.create(identity))
         self.meter = meter = self.provider.get_meter("otel_dynabase")
         self.hits = meter.create_counter("tenant.limit.hits", "{hit}")
         self.active = meter.create_up_down_counter("db.active_connections", "{connection}")

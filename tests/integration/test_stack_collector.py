@@ -7,7 +7,6 @@ import subprocess
 import time
 import uuid
 
-import httpx
 import pytest
 import yaml
 from opentelemetry import context, trace
@@ -15,19 +14,14 @@ from opentelemetry._logs import LogRecord
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
     ExponentialHistogram,
     ExponentialHistogramDataPoint,
     Metric,
     NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
     Sum,
 )
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource as PbResource
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
@@ -38,7 +32,7 @@ from examples.stack import build
 from examples.stack.collector import CONFIG, Collector
 from examples.stack.process import ROOT
 from examples.stack.stack import Stack
-from tests.integration.sending import TENANTS, Process, by, grpc_metrics, labels_of, until
+from tests.integration.sending import TENANTS, Process, attributes_of, by, grpc_metrics, labels_of, post, until
 
 pytestmark = pytest.mark.end_to_end
 
@@ -121,20 +115,6 @@ def test_how_many_tenants_are_behind_a_metric_is_known_of_folded_ones_too(stack,
     assert affected == {("free",): 3, ("starter",): 1, ("pro",): 2}
 
 
-def attributes_of(labels):
-    return [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in labels.items()]
-
-
-def post(collector, *metrics):
-    """Send metrics that no SDK can be made to send."""
-    resource = PbResource(attributes=attributes_of({"service.name": "by-hand"}))
-    request = ExportMetricsServiceRequest(
-        resource_metrics=[ResourceMetrics(resource=resource, scope_metrics=[ScopeMetrics(metrics=metrics)])]
-    )
-    url, headers = f"{collector.otlp_http}/v1/metrics", {"Content-Type": "application/x-protobuf"}
-    httpx.post(url, content=request.SerializeToString(), headers=headers, trust_env=False).raise_for_status()
-
-
 def test_a_folded_tenants_stale_marker_does_not_wipe_the_sum(stack):
     """An SDK cannot be made to send one, so the request is written by hand."""
     now = time.time_ns()
@@ -149,7 +129,7 @@ def test_a_folded_tenants_stale_marker_does_not_wipe_the_sum(stack):
     ]  # fmt: skip
     total = Sum(data_points=points, aggregation_temporality=AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE)
     metric = Metric(name="db.client.connection.count", sum=total)
-    post(stack.collector, metric)
+    post(stack.collector, "by-hand", metric)
     labels = ("project_id", "db_client_connection_pool_name")
     assert until(lambda: by(stack, 'db_client_connection_count{job="by-hand"}', *labels)) == {
         ("_other", "_other"): 12,
@@ -319,7 +299,7 @@ def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_pat
         process = Process(service, grpc_metrics(collector))
         process.meter.create_gauge("tenants.by_tier", "{tenant}").set(3, {"plan": "pro", "tier": "HOT"})
         process.meter.create_counter("orders.placed").add(1, labels_of("pro1", "pro"))
-        post(collector, NO_TABLE)
+        post(collector, service, NO_TABLE)
         process.work()
         process.provider.shutdown()
         whose = "FINAL WHERE ServiceName = {{service:String}}"

@@ -23,7 +23,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as PbLogRecord
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AGGREGATION_TEMPORALITY_DELTA,
+    Exemplar,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+)
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
@@ -35,10 +45,9 @@ from opentelemetry.trace import StatusCode
 from examples.stack.collector import CONFIG, Collector
 from examples.stack.process import ROOT, StartError, free_port
 from examples.stack.stack import Stack
-from otel_dynabase.catalog.kinds import Counter, Histogram, Recorded, UpDownCounter
-from otel_dynabase.catalog.kinds import Gauge as CatalogGauge
+from otel_dynabase.catalog import kinds
 from otel_dynabase.catalog.metrics import METRICS
-from tests.integration.sending import Process, by, grpc_metrics, headers_of, labels_of, until
+from tests.integration.sending import Process, attributes_of, by, grpc_metrics, headers_of, labels_of, post, until
 
 pytestmark = pytest.mark.end_to_end
 
@@ -341,23 +350,51 @@ def test_no_secret_becomes_a_label(stores, collector):
     assert SECRETS.findall(json.dumps(series)) == []
 
 
+def test_no_secret_comes_with_an_exemplar(stores, collector):
+    """What a view of the SDK's drops of a measurement's attributes, it gives to the exemplar."""
+    now = time.time_ns()
+    dropped = attributes_of({"db.statement": "SELECT hunter2", "user_id": "u-1"})
+    points = [
+        HistogramDataPoint(
+            attributes=attributes_of(labels_of(project, plan)), time_unix_nano=now, count=1, sum=0.05,
+            explicit_bounds=[0.1], bucket_counts=[1, 0],
+            exemplars=[Exemplar(
+                filtered_attributes=dropped, time_unix_nano=now, as_double=0.05, trace_id=b"t" * 16, span_id=b"s" * 8
+            )],
+        )
+        for project, plan in (("named", "pro"), ("folded", "free"))
+    ]  # fmt: skip
+    durations = Histogram(aggregation_temporality=AGGREGATION_TEMPORALITY_DELTA, data_points=points)
+    post(collector, "exemplary", Metric(name="db.query.duration", unit="s", histogram=durations))
+
+    def exemplars():
+        found = stores.prometheus.exemplars(
+            'db_query_duration_seconds_bucket{job="exemplary"}', now / 1e9 - 60, time.time() + 60
+        )
+        return [exemplar["labels"] for series in found for exemplar in series["exemplars"]]
+
+    trace = {"trace_id": (b"t" * 16).hex(), "span_id": (b"s" * 8).hex()}
+    labels = until(exemplars, lambda found: len(found) == 2)
+    assert sorted(labels, key=len) == [trace, trace | {"project_id": "folded"}]
+
+
 # --- the allow-list ---------------------------------------------------------------------------------------------------
 
 
 def instrument(meter, metric, labels):
     """Send one value of a metric of the catalogue."""
-    if isinstance(metric, Histogram):
+    if isinstance(metric, kinds.Histogram):
         meter.create_histogram(metric.name, metric.unit).record(1, labels)
-    elif isinstance(metric, Counter):
+    elif isinstance(metric, kinds.Counter):
         meter.create_counter(metric.name, metric.unit).add(1, labels)
-    elif isinstance(metric, UpDownCounter):
+    elif isinstance(metric, kinds.UpDownCounter):
         meter.create_up_down_counter(metric.name, metric.unit).add(1, labels)
     else:
-        assert isinstance(metric, CatalogGauge)
+        assert isinstance(metric, kinds.Gauge)
         meter.create_gauge(metric.name, metric.unit).set(1, labels)
 
 
-SENT = [metric for metric in METRICS if not isinstance(metric, Recorded) and metric.sources != ("collector",)]
+SENT = [metric for metric in METRICS if not isinstance(metric, kinds.Recorded) and metric.sources != ("collector",)]
 
 
 def valued(metric):
@@ -385,14 +422,14 @@ def listed(stores, collector):
         found = stores.prometheus.series('{job="listed"}')
         return {name: [one for one in found if one["__name__"] == name] for name in {one["__name__"] for one in found}}
 
-    names = {metric.prometheus + ("_count" if isinstance(metric, Histogram) else "") for metric in SENT}
+    names = {metric.prometheus + ("_count" if isinstance(metric, kinds.Histogram) else "") for metric in SENT}
     return until(series, lambda found: names <= found.keys())
 
 
 def test_everything_in_the_catalogue_reaches_prometheus_with_its_labels(listed):
     ours = {"__name__", "job", "instance"}
     for metric in SENT:
-        found = listed[metric.prometheus + ("_count" if isinstance(metric, Histogram) else "")]
+        found = listed[metric.prometheus + ("_count" if isinstance(metric, kinds.Histogram) else "")]
         [one] = [labels for labels in found if labels.get("project_id") == valued(metric).get("project_id")]
         assert one.keys() - ours == {name.replace(".", "_") for name in valued(metric)}, metric.name
 
