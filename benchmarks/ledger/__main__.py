@@ -13,7 +13,8 @@ every event before it exists, and every one that the collector has acknowledged;
   - dropped = 0: by the application's, the SDK's and the collector's own counters
   - duplicates = 0: no event is twice in `tier_events FINAL`, however often it was sent
 
-`raw_duplicates` are the most copies seen in the table itself at one time: what FINAL had to hide. Exit status 1 if
+`raw_duplicates` are the most copies seen in the table itself at one time: what FINAL had to hide. Before that,
+ClickHouse refuses whole blocks that it has already: `duplicate_blocks_refused`, by its own count. Exit status 1 if
 anything of this is not so.
 """
 
@@ -46,20 +47,39 @@ UNEXPLAINED: Final = (
 )
 
 
+COPIES: Final = """
+SELECT
+    count() - uniqExact(event_id) AS stored,
+    (SELECT sum(value) FROM system.events WHERE event = 'DuplicatedInsertedBlocks') AS refused
+FROM tier_events
+"""
+
+
 class Copies:
-    """Looks how many copies of events the table holds at the moment; a paused or dead ClickHouse is not asked again."""
+    """Looks how many copies of events the table holds, and how many ClickHouse has refused; if it answers."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
         self.most = 0
+        """Most events too many in the table at one time: FINAL hides them."""
+        self._refused = [0]
+        """Blocks that were there already, in each life of the server."""
 
     def look(self) -> None:
         """Look once."""
         try:
-            (row,) = self._clickhouse.rows("SELECT count() - uniqExact(event_id) AS copies FROM tier_events")
+            (row,) = self._clickhouse.rows(COPIES)
         except (httpx.HTTPError, ClickHouseError):
             return
-        self.most = max(self.most, row["copies"])
+        self.most = max(self.most, row["stored"])
+        if row["refused"] < self._refused[-1]:
+            self._refused.append(0)
+        self._refused[-1] = row["refused"]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """What was seen."""
+        return {"raw_duplicates": self.most, "duplicate_blocks_refused": sum(self._refused)}
 
 
 def run(work: Path, minutes: float, kills: int, seed: int) -> dict[str, Any]:
@@ -76,7 +96,7 @@ def run(work: Path, minutes: float, kills: int, seed: int) -> dict[str, Any]:
             storm.rage(copies.look)
             print("nobody is away any more; the applications end", file=sys.stderr)
             applications.stop()
-            return verify(stack, applications.lives, storm.outages) | {"raw_duplicates": copies.most}
+            return verify(stack, applications.lives, storm.outages) | copies.figures
         finally:
             for life in applications.lives:
                 life.process.kill()
