@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,18 +64,20 @@ func used[T any](in func(*T) bool, encode func(*encoder, *T)) func(*encoder, int
 func encodePages[T any](
 	pages map[string][]byte, prefix string, items *slab[T], marked []bool, encode func(*encoder, int, *T) bool,
 ) {
+	e := &encoder{}
 	for number, page := range items.pages {
 		if !marked[number] {
 			continue
 		}
 		marked[number] = false
-		e, any := &encoder{}, false
+		e.data, e.bounds = e.data[:0], nil
+		any := false
 		for slot := range page {
 			any = encode(e, slot, &page[slot]) || any
 		}
 		name := prefix + strconv.Itoa(number)
 		if pages[name] = nil; any {
-			pages[name] = e.data
+			pages[name] = slices.Clone(e.data)
 		}
 	}
 }
