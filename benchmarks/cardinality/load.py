@@ -79,7 +79,7 @@ def population(count: int) -> dict[str, list[Tenant]]:
     """Return so many tenants by their plan."""
     tenants: dict[str, list[Tenant]] = {}
     for plan, share in SHARES.items():
-        named = [(f"proj_{plan}_{number}", TIERS[number % len(TIERS)]) for number in range(round(count * share))]
+        named = [(f"proj_{plan}_{number}", TIERS[number // 2 % len(TIERS)]) for number in range(round(count * share))]
         tenants[plan] = [
             Tenant(name, plan, tier, (text("project_id", name), text("plan", plan), text("tier", tier)))
             for name, tier in named

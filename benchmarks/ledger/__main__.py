@@ -45,8 +45,6 @@ UNEXPLAINED: Final = (
     "never_emitted",
     "tail_unexplained",
 )
-
-
 COPIES: Final = """
 SELECT
     count() - uniqExact(event_id) AS stored,
