@@ -19,6 +19,8 @@ PART: Final = "collector"
 HEALTH_PORT, METRICS_PORT = 13133, 8888
 DENIED: Final = ("UNAUTHENTICATED", "Unauthenticated", "401")
 SAMPLE: Final = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+STATUS: Final = re.compile(r"StatusCode\.([A-Z_]+)")
+BECAUSE: Final = re.compile(r"(Connection refused|[Nn]ame or service not known|[Tt]imed out|CERTIFICATE_VERIFY_FAILED)")
 LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 LOST: Final = re.compile(
     r"otelcol_exporter_send_failed_.*"
@@ -26,9 +28,12 @@ LOST: Final = re.compile(
 )
 """What is gone for good, since the collector started."""
 REFUSED: Final = re.compile(
-    r"otelcol_(receiver_refused|exporter_enqueue_failed|processor_tenant_cardinality_failed_(sends|checkpoints))_?\w*"
+    r"otelcol_(receiver_(refused|failed)|exporter_enqueue_failed|processor_memory_limiter_refused"
+    r"|processor_tenant_cardinality_failed_(sends|checkpoints))_?\w*"
 )
 """What somebody else has kept and tries again; wrong while it goes on."""
+STRANGE: Final = "otelcol_processor_filter_datapoints_filtered"
+"""Points of metrics that are not in the catalogue: left out as configured, which whoever sends them may not know."""
 FULL: Final = 0.5
 """Share of its capacity that a queue is not filled to where the store behind it keeps up."""
 
@@ -87,7 +92,7 @@ class Collector:
             advice = 'set OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20<token>", a token of OTELCOL_TOKENS_FILE'
             raise Wrong(f"{where} wants a token, or another one", advice)
         raise Wrong(
-            f"{where} over {how} does not take them: {refusal}", "set OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL"
+            f"{where} over {how} does not take them: {brief(refusal)}", "set OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL"
         )
 
     def authentication(self) -> str:
@@ -100,7 +105,7 @@ class Collector:
         if any(word in refusal for word in DENIED):
             return "without the token nothing is taken"
         if refusal:
-            raise Unknown(f"without the token: {refusal}")
+            raise Unknown(f"without the token: {brief(refusal)}")
         if given:
             raise Wrong("it takes what comes without the token too", "see the receivers' auth in otelcol-config.yaml")
         raise Unknown("it takes what comes without any token: for a loopback that you alone can reach")
@@ -122,7 +127,9 @@ class Collector:
         fullest, share = fullest_queue(now)
         if share >= FULL:
             raise Wrong(f"the queue of {fullest} is {share:.0%} full", "is the store behind it away, or too slow?")
-        return f"nothing lost, nothing refused, fullest queue {share:.0%}"
+        strange = sum(value for name, _, value in now if name.startswith(STRANGE))
+        left_out = f"; {strange:,.0f} points of unknown metrics left out" if strange else ""
+        return f"nothing lost, nothing refused, fullest queue {share:.0%}{left_out}"
 
 
 def samples(text: str) -> Samples:
@@ -140,6 +147,13 @@ def fullest_queue(found: Samples) -> tuple[str, float]:
         return "nobody", 0.0
     fullest = max(shares, key=lambda labels: shares[labels])
     return dict(LABEL.findall(fullest)).get("exporter", fullest), shares[fullest]
+
+
+def brief(refusal: str) -> str:
+    """Return what matters of what an exporter says over several lines: a code, a reason, or else its last word."""
+    code, because = STATUS.search(refusal), BECAUSE.search(refusal)
+    found = [each[1] for each in (code, because) if each]
+    return ", ".join(found) or refusal.rpartition("\n")[2]
 
 
 def shown(address: str) -> str:

@@ -97,7 +97,7 @@ class Marker:
         if accepted:
             self.sent.add(signal)
             return ""
-        return said[-1] if said else "no reason given"
+        return "\n".join(said) or "no reason given"
 
 
 def protocol(signal: str, environ: Mapping[str, str]) -> str:

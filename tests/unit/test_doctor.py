@@ -11,7 +11,7 @@ from otel_dynabase import cli
 from otel_dynabase.commands.doctor import parts_of
 from otel_dynabase.doctor import application, collector, marker
 from otel_dynabase.doctor.check import Check, Unknown, Wrong, examine
-from otel_dynabase.doctor.collector import Collector, fullest_queue, samples, shown
+from otel_dynabase.doctor.collector import Collector, brief, fullest_queue, samples, shown
 from otel_dynabase.doctor.http import get
 from otel_dynabase.doctor.marker import Marker
 from otel_dynabase.doctor.settings import DOCTOR_SETTINGS, DoctorConfig
@@ -178,6 +178,8 @@ def test_nothing_is_lost(monkeypatch):
         'otelcol_exporter_send_failed_log_records{exporter="clickhouse"} 0\n'
     )
     assert losses(monkeypatch, calm, calm) == "nothing lost, nothing refused, fullest queue 2%"
+    strange = calm + 'otelcol_processor_filter_datapoints_filtered{filter="filter/unknown_metrics"} 5\n'
+    assert losses(monkeypatch, calm, strange).endswith("2%; 5 points of unknown metrics left out")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +198,27 @@ def test_what_is_lost_or_about_to_be(monkeypatch, now, what):
     with pytest.raises(Wrong, match=what) as wrong:
         losses(monkeypatch, 'otelcol_receiver_refused_log_records{receiver="otlp"} 7\n', now)
     assert wrong.value.advice
+
+
+REFUSALS = {
+    "Failed to export logs to h:1, error code: StatusCode.UNAVAILABLE, error details: failed to connect to all addresses; "
+    "last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused": (
+        "UNAVAILABLE, Connection refused"
+    ),
+    "Failed to export logs to h:1, error code: StatusCode.UNAVAILABLE": "UNAVAILABLE",
+    "Transient error HTTPConnectionPool(…): … [Errno 111] Connection refused … while exporting\n"
+    "Failed to export logs batch due to timeout, max retries or shutdown.": "Connection refused",
+    "retrying\nFailed to export logs batch code: 404, reason: Not Found": (
+        "Failed to export logs batch code: 404, reason: Not Found"
+    ),
+    "no reason given": "no reason given",
+}
+"""What exporters log, oldest and newest, and what is shown of it."""
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_refusal_is_brief(refusal):
+    assert brief(refusal) == REFUSALS[refusal]
 
 
 # --- the marker -------------------------------------------------------------------------------------------------------
