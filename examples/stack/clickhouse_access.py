@@ -67,6 +67,10 @@ class ExistsError(ValueError):
     """There is a user of that name."""
 
 
+class UnknownRoleError(ValueError):
+    """There is neither a role nor a user of that name."""
+
+
 @dataclass(slots=True)
 class User:
     """Somebody who may ask: the hash of password and salt, and the granted roles."""
@@ -100,6 +104,7 @@ class Access:
         self._file = directory / "users.xml"
         self.config = directory / "config.xml"
         self._users: dict[str, User] = {}
+        self._roles: set[str] = set()
         self._grants: dict[str, list[str]] = {}
         self._policies: dict[tuple[str, str, str], Policy] = {}
         self.config.write_text(
@@ -114,7 +119,7 @@ class Access:
     def take(self, statement: str, database: str) -> None:
         """Do what a statement says, formatted as the engine's `formatQuerySingleLine` does, and keep it.
 
-        Raises UnknownStatementError and ExistsError.
+        Raises UnknownStatementError, ExistsError and UnknownRoleError.
         """
         self._take(statement, database)
         with self._journal.open("a") as journal:
@@ -126,23 +131,32 @@ class Access:
         elif found := DROP_USER.fullmatch(statement):
             self._users.pop(_plain(found["user"]), None)
         elif found := GRANT.fullmatch(statement):
-            for name in _split(found["to"]):
+            for name in self._known(found["to"]):
                 grant = f"{found['what']} ON {_qualified(found['where'], database)}"
                 self._grants.setdefault(name, []).append(grant)
         elif found := GRANT_ROLES.fullmatch(statement):
-            for name in _split(found["to"]):
-                self._users[name].roles.update(_split(found["roles"]))
+            for name in self._known(found["to"]):
+                self._users[name].roles.update(self._known(found["roles"]))
         elif found := POLICY.fullmatch(statement):
             self._policy(found, database)
-        elif not CREATE_ROLE.fullmatch(statement):
+        elif found := CREATE_ROLE.fullmatch(statement):
+            self._roles.add(_plain(found["role"]))
+        else:
             raise UnknownStatementError(statement)
+
+    def _known(self, names: str) -> list[str]:
+        found = list(_split(names))
+        for name in found:
+            if name not in self._users and name not in self._roles:
+                raise UnknownRoleError(name)
+        return found
 
     def _create_user(self, found: re.Match[str]) -> None:
         name = _plain(found["user"])
         if name in self._users or name in {ADMINISTRATOR, OWNER}:
             raise ExistsError(name)
         digest = found["hash"] or sha256(found["password"].encode()).hexdigest()
-        self._users[name] = User(digest.lower(), found["salt"] or "", set(_split(found["roles"] or "")))
+        self._users[name] = User(digest.lower(), found["salt"] or "", set(self._known(found["roles"] or "")))
 
     def _policy(self, found: re.Match[str], database: str) -> None:
         for table in _split(found["tables"]):

@@ -34,6 +34,7 @@ from examples.stack.clickhouse_access import (
     ADMINISTRATOR,
     Access,
     ExistsError,
+    UnknownRoleError,
     UnknownStatementError,
     credentials,
     with_definer,
@@ -179,6 +180,8 @@ class Engine:
         except ExistsError as error:
             name = "ACCESS_ENTITY_ALREADY_EXISTS"
             raise refused(493, name, f"user `{error}` already exists") from None
+        except UnknownRoleError as error:
+            raise refused(511, "UNKNOWN_ROLE", f"There is no role `{error}` in user directories") from None
         except (UnknownStatementError, KeyError) as error:
             raise refused(48, "NOT_IMPLEMENTED", f"not understood here: {error}") from None
         self._outdated = True

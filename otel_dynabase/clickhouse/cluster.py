@@ -25,7 +25,7 @@ SHARDED: Final = {
 """Every table with rows of projects, which are spread over the shards by project; and where that is in each."""
 SHARDED_NAME: Final = re.compile(rf"\b({'|'.join(SHARDED)})\b")
 HEAD: Final = re.compile(
-    r"CREATE (?P<kind>TABLE|MATERIALIZED VIEW|ROLE|USER|ROW POLICY) (IF NOT EXISTS |OR REPLACE )?"
+    r"(CREATE|DROP) (?P<kind>TABLE|MATERIALIZED VIEW|ROLE|USER|ROW POLICY) (IF NOT EXISTS |OR REPLACE )?"
     r"(?P<name>`([^`\\]|\\.)*`|\w+)"
 )
 ENGINE: Final = re.compile(r"^ENGINE = (?P<family>\w*MergeTree)\b(\((?P<arguments>.*)\))?", re.MULTILINE)

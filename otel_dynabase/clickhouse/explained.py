@@ -22,6 +22,7 @@ ADVICE: Final = {
     194: "a password is needed: set OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
     241: "it needs too much memory: ask for a shorter time (--since, --until)",
     497: "this user may not read that: ask as a reader (OTEL_DYNABASE_CLICKHOUSE_USER)",
+    511: "the roles are not there: run otel-dynabase migrate --roles",
     516: "user or password is wrong: see OTEL_DYNABASE_CLICKHOUSE_USER and OTEL_DYNABASE_CLICKHOUSE_PASSWORD",
 }
 """What to do about an error of ClickHouse's, by its number."""

@@ -36,7 +36,7 @@ class Customer:
         return cls(project, name)
 
     def statements(self) -> list[str]:
-        """Return what makes this reader; refused by ClickHouse when there is a user of that name already."""
+        """Return what makes this reader; the first is refused when there is a user of that name already."""
         salt = token_hex(16)
         digest = sha256((self.password + salt).encode()).hexdigest()
         user = identifier(self.user)
@@ -46,6 +46,10 @@ class Customer:
             f"CREATE ROW POLICY OR REPLACE {policy} FOR SELECT USING project_id = {literal(self.project)} TO {user}",
             f"GRANT dynabase_customer TO {user}",
         ]
+
+    def drop(self) -> str:
+        """Return what takes back what `statements` began; the policy alone shows nobody anything."""
+        return f"DROP USER {identifier(self.user)}"
 
 
 def roles() -> tuple[str, ...]:

@@ -66,6 +66,17 @@ def _customer(given: Namespace) -> int:
 
 
 def _make(customer: Customer, connection: Connection, cluster: str | None) -> None:
-    for statement in customer.statements():
+    """Make the user, whole or not at all. Raises ClickHouseError."""
+
+    def run(statement: str) -> None:
         for sql in [statement] if cluster is None else render(statement, cluster, connection.database):
             connection.execute(sql)
+
+    create, *rights = customer.statements()
+    run(create)
+    try:
+        for statement in rights:
+            run(statement)
+    except ClickHouseError:
+        run(customer.drop())
+        raise

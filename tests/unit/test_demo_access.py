@@ -4,10 +4,11 @@ import re
 
 import pytest
 
-from examples.stack.clickhouse_access import ABOUT_ACCESS, Access, ExistsError, UnknownStatementError
+from examples.stack.clickhouse_access import ABOUT_ACCESS, Access, ExistsError, UnknownRoleError, UnknownStatementError
 
 STATEMENTS = (
     "CREATE ROLE IF NOT EXISTS readers",
+    "CREATE ROLE customers",
     "GRANT SELECT ON events TO readers",
     "CREATE ROW POLICY IF NOT EXISTS nobody ON events FOR SELECT USING 0 TO customers",
     "CREATE ROW POLICY IF NOT EXISTS everything ON events FOR SELECT USING 1 TO ALL EXCEPT customers",
@@ -59,6 +60,9 @@ def test_nothing_is_kept_that_was_refused(access, tmp_path):
         access.take("CREATE USER ada IDENTIFIED BY 'other'", "db")
     with pytest.raises(UnknownStatementError):
         access.take("REVOKE SELECT ON events FROM readers", "db")
+    for statement in ("GRANT nothing TO ada", "GRANT readers TO nobody", "GRANT SELECT ON events TO nobody"):
+        with pytest.raises(UnknownRoleError):
+            access.take(statement, "db")
     assert Access(tmp_path).admits("ada", "secret")
 
 

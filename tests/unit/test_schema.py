@@ -73,6 +73,7 @@ def test_rights_are_given_on_both_tables():
         "GRANT ON CLUSTER 'c' INSERT ON tier_events TO w",
         "GRANT ON CLUSTER 'c' INSERT ON tier_events_local TO w",
     ]
+    assert cluster.render(Customer.of("p", "u").drop(), "c", "db") == ["DROP USER `u` ON CLUSTER 'c'"]
     assert cluster.render("GRANT dynabase_customer TO `u`", "c", "db") == [
         "GRANT ON CLUSTER 'c' dynabase_customer TO `u`"
     ]

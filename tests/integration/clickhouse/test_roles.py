@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from examples.stack.clickhouse import ClickHouseError
+from examples.stack.clickhouse import ClickHouse, ClickHouseError
 from otel_dynabase import cli
 from otel_dynabase.clickhouse import migrations
 from otel_dynabase.clickhouse.cluster import SHARDED
@@ -183,3 +183,14 @@ def test_the_command_makes_a_reader_once(platform, clickhouse, capsys):
     assert cli.main(["customer", "b", "--user", user, *where]) == 2
     assert "already exists" in capsys.readouterr().err
     assert platform.database.asked_by(user, password, "SELECT project_id FROM tier_events_daily FINAL") == [["a"]]
+
+
+def test_without_the_roles_no_user_is_left_behind(tmp_path, capsys):
+    with ClickHouse(tmp_path) as fresh:
+        fresh.apply()
+        command = ["customer", "a", "--user", "somebody", "--clickhouse-url", fresh.url]
+        for _ in range(2):
+            assert cli.main(command) == 2
+            assert "the roles are not there: run otel-dynabase migrate --roles" in capsys.readouterr().err
+        assert cli.main(["migrate", "--roles", "--clickhouse-url", fresh.url]) == 0
+        assert cli.main(command) == 0
