@@ -201,8 +201,8 @@ def test_what_is_lost_or_about_to_be(monkeypatch, now, what):
 
 
 REFUSALS = {
-    "Failed to export logs to h:1, error code: StatusCode.UNAVAILABLE, error details: failed to connect to all addresses; "
-    "last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused": (
+    "Failed to export logs to h:1, error code: StatusCode.UNAVAILABLE, error details: failed to connect to all "
+    "addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused": (
         "UNAVAILABLE, Connection refused"
     ),
     "Failed to export logs to h:1, error code: StatusCode.UNAVAILABLE": "UNAVAILABLE",
