@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -21,12 +22,14 @@ const interval = 10 * time.Second
 
 var errRefused = errors.New("refused")
 
-// collector is a processor with a real file_storage, and whoever it sends to. It can be killed.
+// collector is a processor with a real file_storage, and whoever it sends to, who holds sending meanwhile. It can be
+// killed.
 type collector struct {
 	config    *Config
 	directory string // of the storages, one after each kill
 	storages  int
 	next      consumer.Metrics
+	sending   sync.Mutex
 	// before and after are called when something is sent, and when it arrived.
 	before, after func() error
 
@@ -43,6 +46,8 @@ func (*collector) Capabilities() consumer.Capabilities { return consumer.Capabil
 
 // ConsumeMetrics passes on what is sent.
 func (c *collector) ConsumeMetrics(ctx context.Context, metrics pmetric.Metrics) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
 	for _, take := range []func() error{
 		c.before, func() error { return c.next.ConsumeMetrics(ctx, metrics) }, c.after,
 	} {
@@ -54,6 +59,13 @@ func (c *collector) ConsumeMetrics(ctx context.Context, metrics pmetric.Metrics)
 		}
 	}
 	return nil
+}
+
+// hook says what is called before and after something is sent.
+func (c *collector) hook(before, after func() error) {
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	c.before, c.after = before, after
 }
 
 func (c *collector) check(err error) {
@@ -126,9 +138,9 @@ func (c *collector) copied() {
 
 // gone lets nobody see what a killed collector still does.
 func (c *collector) gone() {
-	c.before, c.after = func() error { return errRefused }, nil
+	c.hook(func() error { return errRefused }, nil)
 	c.down()
-	c.before = nil
+	c.hook(nil, nil)
 	c.up()
 }
 

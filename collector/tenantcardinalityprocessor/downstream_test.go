@@ -19,6 +19,7 @@ type downstream struct {
 	faults   []error
 	flush    int64 // time of the last flush in ms
 	previous int64 // of the one before
+	again    int   // samples that had arrived before
 }
 
 // series is one of Prometheus', in its present life or after its last.
@@ -167,6 +168,7 @@ func (d *downstream) sample(prefix, name string, p sampled, counted amounts, siz
 	at := p.Timestamp().AsTime().UnixMilli()
 	says := fmt.Sprint(p.StartTimestamp(), p.Flags(), counted)
 	if s.seen[at] == says { // sent again, because whoever sent it does not know that it arrived
+		d.again++
 		return
 	}
 	s.seen[at] = says

@@ -104,6 +104,8 @@ func (w *gaugeWorld) truth() (folded folds, certain bool) {
 }
 
 func (w *gaugeWorld) look() {
+	w.sending.Lock()
+	defer w.sending.Unlock()
 	want, certain := w.truth()
 	if !certain {
 		return
@@ -170,7 +172,7 @@ func TestLevelsAreFoldsOfWhatLives(t *testing.T) {
 		var found error
 		synctest.Test(t, func(*testing.T) {
 			w := &gaugeWorld{readings: map[levelStream]reading{}, shown: map[string]float64{}, groups: map[string]levelGroup{}}
-			w.collector = collector{config: testConfig(), directory: directory, next: (*shownLevels)(w)}
+			w.config, w.directory, w.next = testConfig(), directory, (*shownLevels)(w)
 			w.config.StaleAfter = 6 * interval
 			w.up()
 			for _, step := range steps {

@@ -147,12 +147,12 @@ func TestARequestThatIsRefusedWasNotCounted(t *testing.T) {
 		c := &collector{config: defaults(), directory: t.TempDir(), next: sink}
 		c.config.Storage = &storageID
 		c.up()
-		c.before = func() error {
+		c.hook(func() error {
 			if full {
 				return errRefused
 			}
 			return nil
-		}
+		}, nil)
 		request := testdata.GenerateMetrics(1)
 		hits := pmetric.NewMetrics()
 		hit(hits, "a", 3, time.Now().Add(-time.Second), time.Now())

@@ -20,6 +20,7 @@ type world struct {
 	arrived    []export // that a retry may bring again
 	true       ledger
 	flushed    ledger // as it was at the last flush
+	doubtful   bool   // whether the last flush arrived: it may be told again
 	compare    comparison
 }
 
@@ -38,7 +39,7 @@ func testConfig() *Config {
 
 func newWorld(config *Config, directory string, compare comparison) *world {
 	w := &world{downstream: newDownstream(), true: ledger{}, flushed: ledger{}, compare: compare}
-	w.collector = collector{config: config, directory: directory, next: w.downstream}
+	w.config, w.directory, w.next = config, directory, w.downstream
 	for i := range 8 {
 		w.tenants = append(w.tenants, tenant{fmt.Sprintf("proj_%d", i), plans[i%len(plans)], []string{"HOT", "WARM"}[i%2]})
 	}
@@ -58,32 +59,37 @@ func (w *world) killed() {
 	w.gone()
 }
 
-// killedInFlush kills at the moment of a hook, when something is sent or has arrived; everything that arrived is stored then.
-func (w *world) killedInFlush(hook *func() error) {
+// killedInFlush kills when something is sent, or has just arrived; all that came in is stored by then.
+func (w *world) killedInFlush(arrives bool) {
 	killed := false
-	*hook = func() error {
+	kill := func() error {
 		if !killed {
 			w.copied()
 		}
 		killed = true
 		return errRefused
 	}
+	if arrives {
+		w.hook(nil, kill)
+	} else {
+		w.hook(kill, nil)
+	}
 	time.Sleep(interval)
 	synctest.Wait()
 	if !killed { // there was nothing to send
 		w.copied()
 	}
-	w.flushed = maps.Clone(w.true)
+	w.flushed, w.doubtful = maps.Clone(w.true), true
 	w.gone()
 }
 
 // lostFlush lets an interval pass whose flush is lost; the next one makes up for it.
 func (w *world) lostFlush() {
-	w.before = func() error { return errRefused }
+	w.hook(func() error { return errRefused }, nil)
 	time.Sleep(interval)
 	synctest.Wait()
-	w.before = nil
-	w.flushed = maps.Clone(w.true)
+	w.hook(nil, nil)
+	w.flushed, w.doubtful = maps.Clone(w.true), true
 }
 
 func (w *world) stopped() {
@@ -104,9 +110,15 @@ func (w *world) tick() {
 
 // look checks what is downstream right after a flush.
 func (w *world) look() {
+	w.sending.Lock()
+	defer w.sending.Unlock()
 	w.downstream.flushed(w.config)
 	w.errs = append(w.errs, w.downstream.faults...)
 	w.downstream.faults = nil
+	if w.downstream.again > 0 && !w.doubtful {
+		w.check(fmt.Errorf("%d samples were sent again", w.downstream.again))
+	}
+	w.downstream.again, w.doubtful = 0, false
 	w.check(w.compare(w.true.totals(), w.downstream.totals(), w.refused+w.outcomes()["refused"]))
 }
 
