@@ -69,8 +69,8 @@ func (b *Batch) resolve() {
 func (b *Batch) find(p *Point) (*stream, *series) {
 	s := b.state
 	identity := b.prefix.With(p.Identity)
-	number, known := s.streamNumbers[identity]
-	if !known {
+	number := s.streams.find(identity)
+	if number == 0 {
 		return b.begin(identity, p)
 	}
 	st := s.streams.at(number)
@@ -130,7 +130,7 @@ func (b *Batch) remember(identity Identity, p *Point, tenant, series uint32) *st
 		identity: identity, flags: b.flags, seen: b.second,
 		resource: b.resource, tenant: tenant, series: series, epoch: s.epoch,
 	}
-	s.streamNumbers[identity] = number
+	s.streams.enter(number)
 	s.series.at(series).streams++
 	b.mark(st)
 	if tenant != 0 {
@@ -189,8 +189,8 @@ func (b *Batch) route(st *stream, p *Point) bool {
 func (b *Batch) end(p *Point) {
 	s := b.state
 	b.Count(Accepted, 1)
-	number, known := s.streamNumbers[b.prefix.With(p.Identity)]
-	if !known {
+	number := s.streams.find(b.prefix.With(p.Identity))
+	if number == 0 {
 		return
 	}
 	st := s.streams.at(number)

@@ -167,8 +167,7 @@ func (s *State) drop(number uint32, st *stream) {
 		s.releaseUnused(st.tenant)
 	}
 	s.releaseMemory(st)
-	delete(s.streamNumbers, st.identity)
-	s.streams.release(number)
+	s.streams.remove(number)
 }
 
 // move takes a stream out of a series that ends.

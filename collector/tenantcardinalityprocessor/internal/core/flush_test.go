@@ -96,7 +96,7 @@ func TestWhatIsSilentForLongIsForgotten(t *testing.T) {
 	stats = l.state.Stats()
 	assert.Equal(t, []int{0, 0, 0}, []int{stats.Resources, stats.Streams, stats.Series})
 	assert.Empty(t, stats.Plans)
-	for _, number := range []int{len(l.state.streamNumbers), len(l.state.tenantNumbers), len(l.state.familyNumbers), len(l.state.names)} {
+	for _, number := range []int{l.state.streams.used, l.state.tenants.used, len(l.state.familyNumbers), len(l.state.names)} {
 		assert.Zero(t, number)
 	}
 }

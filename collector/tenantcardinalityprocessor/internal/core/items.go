@@ -55,7 +55,7 @@ func (s *State) decodeTenant(d *decoder, number uint32, t *tenant) {
 		return
 	}
 	t.plan, t.tier = uint16(plan), uint16(tier)
-	s.tenantNumbers[t.identity] = number
+	s.tenants.enter(number)
 	s.plans[t.plan].tenants++
 	if t.named {
 		s.plans[t.plan].named++
@@ -175,7 +175,7 @@ func (s *State) decodeStream(d *decoder, number uint32, st *stream) {
 		d.fail()
 		return
 	}
-	s.streamNumbers[st.identity] = number
+	s.streams.enter(number)
 }
 
 func (s *State) decodeMemory(d *decoder, st *stream) {

@@ -134,8 +134,8 @@ func (s *State) challengers(plan *plan, now time.Time) []contender {
 	var all []contender
 	stale := s.before(s.settings.StaleAfter)
 	for _, entry := range plan.weights.Heaviest(now) {
-		number, known := s.tenantNumbers[entry.Key]
-		if !known {
+		number := s.tenants.find(entry.Key)
+		if number == 0 {
 			continue
 		}
 		if t := s.tenants.at(number); !t.named && t.seen >= stale {

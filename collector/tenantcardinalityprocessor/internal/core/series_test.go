@@ -60,7 +60,7 @@ func TestWithoutAnyRoomPointsAreRefusedAndNothingOfThemIsRemembered(t *testing.T
 	assert.Equal(t, uint64(10), stats.Points[Refused])
 	assert.Equal(t, 10, stats.Streams)
 	assert.Len(t, stats.Plans, 10)
-	assert.Len(t, l.state.tenantNumbers, 10)
+	assert.Equal(t, 10, l.state.tenants.used)
 }
 
 func TestHistogramsFillTheLimitByTheirBuckets(t *testing.T) {

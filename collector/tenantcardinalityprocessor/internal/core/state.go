@@ -21,10 +21,8 @@ type State struct {
 
 	resources       slab[resource]
 	resourceNumbers map[Identity]uint32
-	streams         slab[stream]
-	streamNumbers   map[Identity]uint32
-	tenants         slab[tenant]
-	tenantNumbers   map[Identity]uint32
+	streams         table[stream, *stream]
+	tenants         table[tenant, *tenant]
 	series          slab[series]
 	families        slab[*Family]
 	familyNumbers   map[Identity]uint32
@@ -65,8 +63,7 @@ type resource struct {
 func New(settings Settings, now time.Time) *State {
 	s := &State{
 		settings: settings, previous: now.UnixNano(), epoch: 1,
-		resourceNumbers: map[Identity]uint32{}, streamNumbers: map[Identity]uint32{}, tenantNumbers: map[Identity]uint32{},
-		familyNumbers: map[Identity]uint32{}, names: map[Identity]int{}, planNumbers: map[string]uint16{},
+		resourceNumbers: map[Identity]uint32{}, familyNumbers: map[Identity]uint32{}, names: map[Identity]int{}, planNumbers: map[string]uint16{},
 		tiers: []string{""}, tierNumbers: map[string]uint16{"": 0},
 	}
 	if !settings.Since.IsZero() {

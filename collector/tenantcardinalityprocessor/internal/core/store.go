@@ -37,11 +37,11 @@ func (s *State) Dirty() map[string][]byte {
 	encodePages(pages, familyPages, &s.families, s.families.dirty, used(func(f **Family) bool { return *f != nil }, encodeFamily))
 	encodePages(pages, resourcePages, &s.resources, s.resources.dirty,
 		used(func(r *resource) bool { return r.identity != 0 }, encodeResource))
-	encodePages(pages, tenantPages, &s.tenants, s.tenants.dirty,
+	encodePages(pages, tenantPages, &s.tenants.slab, s.tenants.dirty,
 		used(func(t *tenant) bool { return t.identity != 0 }, encodeTenant))
 	encodePages(pages, seriesPages, &s.series, s.series.made, used(isSeries, encodeSeries))
 	encodePages(pages, valuePages, &s.series, s.series.dirty, used(isSeries, encodeValue))
-	encodePages(pages, streamPages, &s.streams, s.streams.dirty,
+	encodePages(pages, streamPages, &s.streams.slab, s.streams.dirty,
 		used(func(st *stream) bool { return st.identity != 0 }, s.encodeStream))
 	return pages
 }
@@ -97,15 +97,15 @@ func (s *State) Load(pages map[string][]byte, now time.Time) error {
 	// In this order: streams point to all others, series to families and tenants.
 	err := errors.Join(
 		extend(pages, familyPages, &s.families), extend(pages, resourcePages, &s.resources),
-		extend(pages, tenantPages, &s.tenants), extend(pages, seriesPages, &s.series), extend(pages, streamPages, &s.streams),
+		extend(pages, tenantPages, &s.tenants.slab), extend(pages, seriesPages, &s.series), extend(pages, streamPages, &s.streams.slab),
 		decodePages(pages, familyPages, &s.families, s.decodeFamily),
 	)
 	for _, load := range []func() error{
 		func() error { return decodePages(pages, resourcePages, &s.resources, s.decodeResource) },
-		func() error { return decodePages(pages, tenantPages, &s.tenants, s.decodeTenant) },
+		func() error { return decodePages(pages, tenantPages, &s.tenants.slab, s.decodeTenant) },
 		func() error { return decodePages(pages, seriesPages, &s.series, s.decodeSeries) },
 		func() error { return decodePages(pages, valuePages, &s.series, s.decodeValue) },
-		func() error { return decodePages(pages, streamPages, &s.streams, s.decodeStream) },
+		func() error { return decodePages(pages, streamPages, &s.streams.slab, s.decodeStream) },
 	} {
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func pageNumber(name, prefix string) (int, error) {
 		return -1, nil
 	}
 	number, err := strconv.Atoi(rest)
-	if err != nil || number < 0 || number >= maxPages {
+	if err != nil || number < 0 || number >= maxPages || strconv.Itoa(number) != rest {
 		return -1, fmt.Errorf("page %q: %w", name, errCorrupt)
 	}
 	return number, nil
@@ -159,13 +159,15 @@ func decodePages[T any](pages map[string][]byte, prefix string, items *slab[T], 
 		if page < 0 || err != nil {
 			continue
 		}
-		d := &decoder{data: data}
+		d, last := &decoder{data: data}, -1
 		for len(d.data) > 0 {
-			number := uint32(page)*pageSize + uint32(d.byte())
-			if number == 0 || number >= items.next {
+			slot := int(d.byte())
+			number := uint32(page*pageSize + slot)
+			if slot <= last || number == 0 || number >= items.next {
 				d.fail()
 				break
 			}
+			last = slot
 			decode(d, number, items.at(number))
 		}
 		if d.err != nil {
@@ -191,9 +193,9 @@ func settleSlab[T any](items *slab[T], in func(*T) bool) {
 func (s *State) settle() {
 	settleSlab(&s.families, func(f **Family) bool { return *f != nil })
 	settleSlab(&s.resources, func(r *resource) bool { return r.identity != 0 })
-	settleSlab(&s.tenants, func(t *tenant) bool { return t.identity != 0 })
+	settleSlab(&s.tenants.slab, func(t *tenant) bool { return t.identity != 0 })
 	settleSlab(&s.series, isSeries)
-	settleSlab(&s.streams, func(st *stream) bool { return st.identity != 0 })
+	settleSlab(&s.streams.slab, func(st *stream) bool { return st.identity != 0 })
 }
 
 // acknowledge notes that all that began or ended in the last flush was sent before.

@@ -19,6 +19,8 @@ type stream struct {
 	flags    streamFlags
 }
 
+func (st *stream) id() Identity { return st.identity }
+
 type streamFlags uint8
 
 const (

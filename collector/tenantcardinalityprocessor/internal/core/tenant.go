@@ -22,6 +22,8 @@ type tenant struct {
 	seen     uint32 // s since 1970, when one of its own series last changed
 }
 
+func (t *tenant) id() Identity { return t.identity }
+
 // plan shares out its budget of names.
 type plan struct {
 	name    string
@@ -86,8 +88,8 @@ func (s *State) tenantOf(p *Point, remember bool) uint32 {
 		return 0
 	}
 	identity := Identity(xxhash.Sum64String(p.Plan)).WithString(p.Tenant)
-	number, known := s.tenantNumbers[identity]
-	if !known {
+	number := s.tenants.find(identity)
+	if number == 0 {
 		if !remember {
 			return 0
 		}
@@ -107,7 +109,7 @@ func (s *State) tenantOf(p *Point, remember bool) uint32 {
 func (s *State) addTenant(identity Identity, p *Point) uint32 {
 	number, t := s.tenants.take()
 	*t = tenant{identity: identity, name: p.Tenant, plan: s.planOf(p.Plan), tier: s.tierOf(p.Tier)}
-	s.tenantNumbers[identity] = number
+	s.tenants.enter(number)
 	s.plans[t.plan].tenants++
 	return number
 }
@@ -145,8 +147,7 @@ func (s *State) releaseUnused(number uint32) {
 		plan.named--
 		s.epoch++ // there is room for another one
 	}
-	delete(s.tenantNumbers, t.identity)
-	s.tenants.release(number)
+	s.tenants.remove(number)
 }
 
 func (s *State) planStats() []PlanStats {
