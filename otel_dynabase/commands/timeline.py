@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.catalog.events import STORED
 from otel_dynabase.clickhouse.queries import query
-from otel_dynabase.commands.asking import NOTHING, add, answered, ask, parser_of
+from otel_dynabase.commands.asking import add, answered, ask, parser_of
 from otel_dynabase.commands.ranges import positive
 from otel_dynabase.history.export import exported
 from otel_dynabase.history.phrases import phrase
 from otel_dynabase.history.stored import Stored, rfc3339
 from otel_dynabase.output.answer import DIM, RED, YELLOW, Answer, Column
-from otel_dynabase.output.harmless import printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -80,9 +78,7 @@ def flat(types: Sequence[Sequence[str]] | None) -> list[str]:
 def _timeline(given: Namespace) -> int:
     def question(connection: Connection, asked: Range) -> int:
         events = read(connection, given.project, asked, flat(given.types), given.limit + 1)
-        if not events:
-            return _nothing(connection, given, asked)
-        return answered(given, answer(given, asked, events))
+        return answered(given, answer(given, asked, events) if events else _nothing(connection, given, asked))
 
     return ask(given, question)
 
@@ -103,8 +99,7 @@ def answer(given: Namespace, asked: Range, events: Sequence[Stored]) -> Answer:
     return Answer(
         columns=columns(shown, here=given.local),
         rows=[row_of(event) for event in shown],
-        about={"project_id": given.project, **asked.about()},
-        more={"truncated": truncated},
+        about={"project_id": given.project, **asked.about(), "truncated": truncated},
         notes=notes,
         headed=False,
     )
@@ -149,16 +144,14 @@ def _style(row: Mapping[str, Any]) -> str | None:
     return STYLES.get(row["event_type"])
 
 
-def _nothing(connection: Connection, given: Namespace, asked: Range) -> int:
+def _nothing(connection: Connection, given: Namespace, asked: Range) -> Answer:
     """Say that there is nothing, and whose name may have been meant."""
-    code = answered(
-        given,
-        Answer(columns((), here=False), (), {"project_id": given.project, **asked.about()}, more={"truncated": False}),
-    )
     known = [row["project_id"] for row in connection.rows(query("similar_projects"), project=given.project)]
-    said = f"{given.project} has no such events since {given.since}"
-    if given.project not in known:
-        said = f"There are no events of {given.project}"
-        said += f"; did you mean {' or '.join(known)}?" if known else " at all."
-    print(printable(said), file=sys.stderr)  # noqa: T201  # a command
-    return code or NOTHING
+    if given.project in known:
+        said = f"{given.project} has no such events since {given.since}."
+    else:
+        said = f"There are no events of {given.project}" + (
+            f"; did you mean {' or '.join(known)}?" if known else " at all."
+        )
+    about = {"project_id": given.project, **asked.about(), "truncated": False}
+    return Answer(columns((), here=False), (), about, notes=[said])

@@ -48,7 +48,7 @@ class Collector:
         self._timeout = config.doctor_timeout
         self._environ = environ
         self._marker = marker
-        host = urlsplit(endpoint("logs", environ) if "//" in endpoint("logs", environ) else "//localhost").hostname
+        host, _ = host_and_port(endpoint("logs", environ))
         self._health = config.collector_health_url or f"http://{host}:{HEALTH_PORT}"
         self._metrics = config.collector_metrics_url or f"http://{host}:{METRICS_PORT}/metrics"
         self._before: Samples = []
@@ -156,11 +156,17 @@ def brief(refusal: str) -> str:
     return ", ".join(found) or refusal.rpartition("\n")[2]
 
 
-def shown(address: str) -> str:
-    """Return an address without what may be secret in it."""
+def host_and_port(address: str) -> tuple[str, int | None]:
+    """Return an address without what may be secret in it: a URL's, or host:port."""
     parts = urlsplit(address if "//" in address else f"//{address}")
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    return host if parts.port is None else f"{host}:{parts.port}"
+    host = parts.hostname or "localhost"
+    return f"[{host}]" if ":" in host else host, parts.port
+
+
+def shown(address: str) -> str:
+    """Write an address without what may be secret in it."""
+    host, port = host_and_port(address)
+    return host if port is None else f"{host}:{port}"
 
 
 def _brief(labels: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from otel_dynabase.output.harmless import cut, json_text, printable, spreadsheet, width
@@ -58,15 +58,13 @@ class Answer:
     notes: Sequence[str] = ()
     headed: bool = True
     """Whether a table begins with the columns' heads."""
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """Further figures, which JSON has beside the rows."""
 
 
 def write(answer: Answer, form: str, out: TextIO, errors: TextIO, *, coloured: bool) -> None:
     """Write an answer in one of FORMS; notes go to `errors` where the form has no place for them."""
     if form == "json":
-        document = {**answer.about, **answer.more, "rows": [_named(answer, row) for row in answer.rows]}
-        print(json_text({**document, "notes": list(answer.notes)}, indent=2), file=out)
+        rows = [_named(answer, row) for row in answer.rows]
+        print(json_text({**answer.about, "rows": rows, "notes": list(answer.notes)}, indent=2), file=out)
         return
     if form == "csv":
         _csv(answer, out)

@@ -245,7 +245,7 @@ def test_who_has_no_events_may_be_misspelt(run, project, said):
 
 
 def test_who_had_none_lately_is_not_misspelt(run):
-    assert run("timeline", "proj_abc123", "--since", "1s") == (1, "", "proj_abc123 has no such events since 1s\n")
+    assert run("timeline", "proj_abc123", "--since", "1s") == (1, "", "proj_abc123 has no such events since 1s.\n")
 
 
 def test_a_hostile_name_is_harmless(run):
