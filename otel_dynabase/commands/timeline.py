@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,14 +107,14 @@ def answer(given: Namespace, asked: Range, events: Sequence[Stored]) -> Answer:
 
 
 def columns(events: Sequence[Stored], *, here: bool) -> tuple[Column, ...]:
-    """Return the columns; times are of this machine's zone or of UTC, with the date if there are several."""
+    """Return the columns; times are of this machine's zone or of UTC, with the date unless all are of today."""
 
     def at(time_ns: int) -> datetime:
         when = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
         return when.astimezone() if here else when
 
-    several = len({at(event.time_ns).date() for event in events}) > 1
-    clock = "%Y-%m-%d %H:%M:%S" if several else "%H:%M:%S"
+    days = {at(event.time_ns).date() for event in events} - {at(time.time_ns()).date()}
+    clock = "%Y-%m-%d %H:%M:%S" if days else "%H:%M:%S"
     return (
         Column(
             "timestamp",
@@ -147,11 +148,9 @@ def _style(row: Mapping[str, Any]) -> str | None:
 def _nothing(connection: Connection, given: Namespace, asked: Range) -> Answer:
     """Say that there is nothing, and whose name may have been meant."""
     known = [row["project_id"] for row in connection.rows(query("similar_projects"), project=given.project)]
+    meant = f"; did you mean {' or '.join(known)}?" if known else " at all."
+    said = f"There are no events of {given.project}{meant}"
     if given.project in known:
         said = f"{given.project} has no such events since {given.since}."
-    else:
-        said = f"There are no events of {given.project}" + (
-            f"; did you mean {' or '.join(known)}?" if known else " at all."
-        )
     about = {"project_id": given.project, **asked.about(), "truncated": False}
     return Answer(columns((), here=False), (), about, notes=[said])

@@ -185,8 +185,10 @@ def run(capsys):
 
 
 def test_a_timeline_is_read_from_top_to_bottom(now, run):
-    def clock(ago, form="%H:%M:%S"):
-        return f"{before(now, ago):{form}}"
+    def clock(ago, *others):
+        """Write a time as the table does, which has the date unless all times are of today."""
+        today = all(before(now, one).date() == datetime.now(UTC).date() for one in (ago, *others))
+        return f"{before(now, ago):{'%H:%M:%S' if today else '%Y-%m-%d %H:%M:%S'}}"
 
     code, out, err = run("timeline", "proj_abc123", "--since", "45m", "--type", "limit_hit")
     assert (code, err) == (0, "")
@@ -195,13 +197,12 @@ def test_a_timeline_is_read_from_top_to_bottom(now, run):
     ]
     code, out, err = run("timeline", "proj_abc123", "--since", "5d")
     assert (code, err) == (0, "")
-    day = "%Y-%m-%d %H:%M:%S"
     assert [re.split(r" {3,}", line) for line in out.splitlines()] == [
-        [clock(200_000, day), "scale_to_zero", "compute given up, idle_timeout (idle for 35 min)"],
-        [clock(3000, day), "limit_hit", "max_pool_size, queued ×38 (worst 1.9 s; queue of 12)", f"trace {TRACE}"],
-        [clock(2500, day), "tier_transition",
+        [clock(200_000, 200_000), "scale_to_zero", "compute given up, idle_timeout (idle for 35 min)"],
+        [clock(3000, 200_000), "limit_hit", "max_pool_size, queued ×38 (worst 1.9 s; queue of 12)", f"trace {TRACE}"],
+        [clock(2500, 200_000), "tier_transition",
          "WARM → HOT, automatic_promotion: 145 queries in 4 h, uptime 4.2 h"],
-        [clock(2400, day), "limit_hit", "max_concurrent, rejected ×4", f"trace {TRACE}"],
+        [clock(2400, 200_000), "limit_hit", "max_concurrent, rejected ×4", f"trace {TRACE}"],
     ]  # fmt: skip
 
 
