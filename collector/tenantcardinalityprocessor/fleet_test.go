@@ -52,9 +52,16 @@ var measures = []measure{
 	{"tenant.io", func(n int) amounts { return amounts{float64(n) / 4} }, writeDouble},
 	{"db.query.duration", workExplicit, writeExplicit},
 	{"db.latency", workExponential, writeExponential},
+	{"db.wait", workMixed, writeMixed},
 }
 
 var bounds = []float64{0.0625, 0.125, 0.5}
+
+// values are what is recorded in histograms; some lie at a bound, which belongs to the bucket below it.
+var values = []float64{1. / 32, 0.125, 0.25, 2}
+
+// mixedBounds are those of different versions of an application, by the process' scale.
+var mixedBounds = [][]float64{bounds, {0.125, 0.5}, {}, {0.0625, 0.25, 1, 4}}
 
 // fineScale is that of the counts of exponential histograms here, powers of 2^(1/8); fineBuckets reach from 1 to 1024.
 const (
@@ -89,13 +96,31 @@ func writeDouble(metric pmetric.Metric, delta bool, _ int, counted amounts) poin
 	return p
 }
 
-// workExplicit records one value; those at a bound belong to the bucket below it.
+// workExplicit records one value.
 func workExplicit(n int) amounts {
-	value := []float64{1. / 32, 0.125, 0.25, 2}[n%4]
+	value := values[n%len(values)]
 	counted := make(amounts, 3+len(bounds))
 	bucket, _ := slices.BinarySearch(bounds, value)
 	counted[0], counted[1], counted[2+bucket] = 1, value, 1
 	return counted
+}
+
+// workMixed records one value, whose bucket depends on who writes it.
+func workMixed(n int) amounts {
+	counted := make(amounts, 2+len(values))
+	counted[0], counted[1], counted[2+n%len(values)] = 1, values[n%len(values)], 1
+	return counted
+}
+
+func writeMixed(metric pmetric.Metric, delta bool, scale int, counted amounts) point {
+	buckets := make(amounts, len(mixedBounds[scale])+1)
+	for i, count := range counted[2:] {
+		bucket, _ := slices.BinarySearch(mixedBounds[scale], values[i])
+		buckets[bucket] += count
+	}
+	p := writeExplicit(metric, delta, scale, append(slices.Clone(counted[:2]), buckets...)).(pmetric.HistogramDataPoint)
+	p.ExplicitBounds().FromRaw(mixedBounds[scale])
+	return p
 }
 
 func writeExplicit(metric pmetric.Metric, delta bool, _ int, counted amounts) point {

@@ -161,12 +161,17 @@ func withoutOutcome(totals map[group]amounts) map[group]amounts {
 	return summed
 }
 
-// comparable brings the fine buckets of exponential histograms to the scale that the downstream has.
+// comparable brings amounts to what the downstream has of them: coarser buckets, or none.
 func comparable(g group, counted amounts) amounts {
-	if g.metric != "db.latency" || counted == nil {
-		return counted
+	switch {
+	case counted == nil:
+		return nil
+	case g.metric == "db.latency":
+		return append(slices.Clone(counted[:3]), atScale(counted[3:], fineScale)...)
+	case g.metric == "db.wait":
+		return counted[:2]
 	}
-	return append(slices.Clone(counted[:3]), atScale(counted[3:], fineScale)...)
+	return counted
 }
 
 // equal compares amounts; what was never counted equals zeros.
