@@ -14,12 +14,18 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
 from otel_dynabase import cli
 from otel_dynabase.clickhouse import migrations
+from otel_dynabase.clickhouse.settings import ClickHouseConfig
+from otel_dynabase.doctor import clickhouse as examined
+from otel_dynabase.doctor.check import Wrong
+from otel_dynabase.doctor.clickhouse import ClickHouse
+from otel_dynabase.doctor.marker import Marker
 from otel_dynabase.history.export import schema
 from tests.integration.clickhouse.conftest import created
 
@@ -528,6 +534,22 @@ def test_the_doctor_knows_the_schema(clickhouse, monkeypatch, run):
     with created(clickhouse) as empty:
         monkeypatch.setenv("OTEL_DYNABASE_CLICKHOUSE_DATABASE", empty.name)
         assert doctor(run) == (1, well | {"schema": ("wrong", "run otel-dynabase migrate")})
+
+
+def test_the_doctor_misses_an_event_and_notices_a_clock(asked, monkeypatch):
+    marker = Marker()
+    marker.sent.add("logs")
+    config = ClickHouseConfig.load({}, clickhouse_url=asked.server.url, clickhouse_database=asked.name)
+    checks = ClickHouse(config, 5.0, marker)
+    checks.answers()
+    monkeypatch.setattr(examined, "ARRIVES", 0.1)
+    with pytest.raises(Wrong, match=r"the event has not arrived within 0\.1 s"):
+        checks.arrived()
+    asked.store({"event_id": marker.event_id, "project_id": "_doctor", "event.name": "doctor_marker"})
+    assert checks.arrived() == "the event is stored"
+    monkeypatch.setattr(examined, "time", SimpleNamespace(time=lambda: time.time() + 60))
+    with pytest.raises(Wrong, match=r"its clock is (59\.\d|60\.\d) s behind"):
+        checks.answers()
 
 
 @pytest.fixture(scope="module")
