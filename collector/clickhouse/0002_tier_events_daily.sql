@@ -3,7 +3,7 @@
 -- A materialized view over INSERTs would count each copy. So whole days are counted, from tier_events FINAL: every five
 -- minutes those days that got rows since they were counted last. That costs one read of today's events, and of an older
 -- day's when something late came in. A day's detail is kept for 90 days and the day is counted again for 88, so it is
--- never counted from what is left of it; an event that comes even later is in neither table.
+-- never counted from what is left of it. An event that comes later than that is not counted.
 --
 -- Read it with FINAL: a day that was counted again has replaced rows.
 --
