@@ -1,8 +1,6 @@
 package core
 
-import (
-	"time"
-)
+import "time"
 
 // Batch counts points: for each Resource its metrics, for each Metric its points.
 type Batch struct {
@@ -31,7 +29,10 @@ func (b *Batch) End() { b.state.mu.Unlock() }
 func (b *Batch) Count(outcome Outcome, points int) { b.state.stats.Points[outcome] += uint64(points) }
 
 // Resource says whose the next metrics are.
-func (b *Batch) Resource(r Resource) { b.from, b.resource, b.family = r, 0, nil }
+func (b *Batch) Resource(r Resource) {
+	r.Identity = r.Identity.With(1) // that of no attributes is 0, and 0 is nobody's
+	b.from, b.resource, b.family = r, 0, nil
+}
 
 // Metric says what the next points are of.
 func (b *Batch) Metric(m Metric) { b.metric, b.family = m, nil }
@@ -75,7 +76,8 @@ func (b *Batch) find(p *Point) (*stream, *series) {
 	}
 	st := s.streams.at(number)
 	if (st.flags^b.flags)&kindFlags != 0 { // two streams of one identity, or a storage that lies
-		return b.refuse()
+		b.Count(Refused, 1)
+		return nil, nil
 	}
 	if (st.series == 0 || st.epoch != s.epoch) && !b.route(st, p) {
 		return b.refuse()
@@ -88,17 +90,25 @@ func (b *Batch) find(p *Point) (*stream, *series) {
 	return st, sr
 }
 
+// refuse refuses a point that there is no room for.
 func (b *Batch) refuse() (*stream, *series) {
 	b.Count(Refused, 1)
-	b.state.resources.at(b.resource).refused = true
+	if r := b.state.resources.at(b.resource); !r.refused && b.flags&(isDelta|isLevel) == 0 {
+		r.refused = true
+		b.state.resources.touch(b.resource)
+	}
 	return nil, nil
 }
 
 // begin remembers a new stream. Without room for it, a delta point is counted all the same.
 func (b *Batch) begin(identity Identity, p *Point) (*stream, *series) {
 	s := b.state
+	if p.Time <= 0 {
+		b.Count(Refused, 1)
+		return nil, nil
+	}
 	remember := s.streams.used < s.settings.MaxStreams
-	if p.Time <= 0 || !remember && (b.flags&isDelta == 0 || b.flags&isLevel != 0) {
+	if !remember && (b.flags&isDelta == 0 || b.flags&isLevel != 0) {
 		return b.refuse()
 	}
 	tenant := s.tenantOf(p, remember)

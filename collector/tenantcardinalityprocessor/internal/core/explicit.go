@@ -20,7 +20,7 @@ func (b *Batch) Explicit(p *Point, h *Explicit) {
 		counts = b.explicit.Counts
 	}
 	if !valid || len(counts) != len(bounds)+1 || !countsAre(h.Count, 0, counts) {
-		b.refuse()
+		b.Count(Refused, 1)
 		return
 	}
 	b.family.cost = explicitCost(bounds)

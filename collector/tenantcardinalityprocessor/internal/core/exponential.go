@@ -19,7 +19,7 @@ func (b *Batch) Exponential(p *Point, h *Exponential) {
 	}
 	value := &b.value
 	if !value.take(h) {
-		b.refuse()
+		b.Count(Refused, 1)
 		return
 	}
 	st, sr := b.find(p)

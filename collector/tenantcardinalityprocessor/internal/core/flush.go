@@ -26,6 +26,7 @@ func (s *State) Flush(now time.Time) *Output {
 	moved := s.endFolded()
 	s.scan(moved)
 	s.endSilent(at)
+	s.forgetEnds(at - int64(tooOld))
 	for i := range s.ended {
 		s.ended[i].emit(s)
 	}
@@ -71,6 +72,13 @@ func (s *State) sent() {
 		}
 	}
 	s.unsent = s.unsent[:0]
+}
+
+// forgetEnds forgets the ends that are too old to tell.
+func (s *State) forgetEnds(oldest int64) {
+	count := len(s.ended)
+	s.ended = slices.DeleteFunc(s.ended, func(e ending) bool { return e.point.Time < oldest })
+	s.stats.Untold += uint64(count - len(s.ended))
 }
 
 // endFolded ends the series of tenants that have lost their names. It returns where the levels that are counted in them

@@ -87,14 +87,22 @@ func (i in) attributes() attributes {
 	return append(all, i.more...)
 }
 
+// resource is the process'; that of "nobody" has no attributes.
+func (i in) resource() Resource {
+	if i.process == "nobody" {
+		return Resource{Kept: attributes{}}
+	}
+	process := pairs("service.name", "shop", "service.instance.id", i.process)
+	return Resource{Identity: identityOf(process), Kept: process[:1]}
+}
+
 // add counts points, and returns what became of the last one.
 func (l *lab) add(all ...in) Outcome {
 	var outcome Outcome
 	for _, i := range all {
 		before := l.state.Stats().Points
 		b := l.state.Begin(epoch.Add(time.Duration(l.now * 1e9)))
-		process := pairs("service.name", "shop", "service.instance.id", i.process)
-		b.Resource(Resource{Identity: identityOf(process), Kept: process[:1]})
+		b.Resource(i.resource())
 		b.Metric(i.metric)
 		all := i.attributes()
 		p := &Point{

@@ -59,8 +59,7 @@ func (s *State) decodeHead(data []byte, now time.Time) error {
 	}
 	s.since = d.int()
 	s.stored = d.int()
-	oldest := now.Add(-tooOld).UnixNano()
-	s.previous = max(s.stored, oldest) // new series begin after what was sent
+	s.previous = max(s.stored, now.Add(-tooOld).UnixNano()) // new series begin after what was sent
 	s.plans, s.tiers = nil, nil
 	for range d.length() {
 		number := s.addPlan(d.str())
@@ -75,16 +74,8 @@ func (s *State) decodeHead(data []byte, now time.Time) error {
 		d.watch(s.affected)
 	}
 	flushed := d.uint()
-	for i := range d.length() {
-		end := d.ending()
-		if end.point.Time <= oldest {
-			continue
-		}
-		s.ended = append(s.ended, end)
-		if uint64(i) < flushed {
-			s.flushed = len(s.ended)
-		}
-	}
+	s.ended = list(d, d.ending)
+	s.flushed = int(min(flushed, uint64(len(s.ended))))
 	if len(s.plans) == 0 || len(s.tiers) == 0 {
 		d.fail()
 	}

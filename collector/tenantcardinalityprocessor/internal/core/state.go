@@ -55,7 +55,7 @@ type resource struct {
 	group    Identity // of kept
 	kept     []Attribute
 	first    int64  // the time of its first point
-	refused  bool   // there was no room for one of its streams: that one is new does not mean that it began lately
+	refused  bool   // there was no room for one of its cumulative streams: one that is new may have begun long ago
 	seen     uint32 // s since 1970, when it last came
 }
 

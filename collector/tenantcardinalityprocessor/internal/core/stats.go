@@ -35,6 +35,7 @@ type Stats struct {
 	Squeezed    uint64 // points of named tenants that were folded because the limit of series was reached
 	Trimmed     uint64 // points that have attributes that their series do not keep
 	Rebucketed  uint64 // histograms restarted with fewer bounds
+	Untold      uint64 // ends of series that nobody took for so long that Prometheus would refuse them
 	Conflicts   uint64 // metrics that share a name with one of another kind or unit
 }
 

@@ -18,8 +18,10 @@ func everything(time float64) []in {
 	waited.start = 0
 	lasting := latencies
 	lasting.Delta = false
+	anonymous := hit("a", "pro", time, 2)
+	anonymous.process = "nobody"
 	return []in{
-		hit("a", "pro", time, 3), hit("b", "free", time, 4), hit("d", "pro", time, 1), hit("e", "pro", time, 9), cumulative, waited,
+		anonymous, hit("a", "pro", time, 3), hit("b", "free", time, 4), hit("d", "pro", time, 1), hit("e", "pro", time, 9), cumulative, waited,
 		reading(memory, "2", "b", "free", time, int64(time)), reading(pool, "1", "b", "free", time, 3), reading(state, "1", "a", "pro", time, 1),
 		took(durations, "b", time, histogram([]float64{1}, 1, 1)), lasted("a", time, exponentialOf(2, 1, -3, 1, 2)),
 		{metric: lasting, tenant: "c", plan: "enterprise", start: 0, time: time, exponential: exponentialOf(2, 1, 5, uint64(time))},
@@ -69,7 +71,7 @@ func TestWhatIsNoMoreIsRemovedFromTheStorage(t *testing.T) {
 	}
 	l.restart()
 	l.add(everything(5000)...)
-	assert.Equal(t, 12, l.state.Stats().Streams)
+	assert.Equal(t, 13, l.state.Stats().Streams)
 }
 
 func TestAnotherFormatOrOtherSettingsAreAnError(t *testing.T) {
@@ -113,6 +115,7 @@ func TestEndsThatWouldBeRefusedAreNotSent(t *testing.T) {
 	l.restart()
 	l.flush(10)
 	assert.Empty(t, l.samples("hits{pro,a}"))
+	assert.Equal(t, uint64(1), l.state.Stats().Untold)
 }
 
 // pages returns the stored pages of everything, with an end that was not sent.

@@ -107,6 +107,15 @@ func TestAStreamThatWasRefusedBeforeIsNotNew(t *testing.T) {
 	assert.Equal(t, Baseline, l.add(b), "1000 at once would be a spike")
 }
 
+func TestAPointThatIsNoneDoesNotMakeStreamsOld(t *testing.T) {
+	l := newLab(t, func(s *Settings) { s.Since = epoch.Add(100e9) })
+	l.now = 100
+	l.add(in{metric: queries, tenant: "a", plan: "pro", start: 1, time: 100, number: IntNumber(70)})
+	l.add(in{metric: queries, tenant: "b", plan: "pro", start: 1, time: 100, number: IntNumber(-1)})
+	l.add(took(waits, "b", 100, &Explicit{Count: 7}))
+	assert.Equal(t, Accepted, l.add(in{metric: queries, tenant: "b", plan: "pro", start: 1, time: 110, number: IntNumber(2)}))
+}
+
 func TestValuesThatCannotBeSummedUpAreRefused(t *testing.T) {
 	inf, nan := FloatNumber(math.Inf(1)), FloatNumber(math.NaN())
 	for _, number := range []Number{inf, nan, IntNumber(-1), FloatNumber(-0.5)} {
