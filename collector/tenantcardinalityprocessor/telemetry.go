@@ -152,6 +152,8 @@ var observables = []observable{
 		one(func(s core.Stats) uint64 { return s.Demotions })},
 	{"rebucketed_series", "{series}", "Histograms that began anew because points had other bounds.", true,
 		one(func(s core.Stats) uint64 { return s.Rebucketed })},
+	{"untold_ends", "{series}", "Ends of series that nobody took for an hour, after which Prometheus would refuse them.",
+		true, one(func(s core.Stats) uint64 { return s.Untold })},
 	{"conflicting_metrics", "{metric}", "Metrics that share their name with one of another kind or unit.", true,
 		one(func(s core.Stats) uint64 { return s.Conflicts })},
 }
