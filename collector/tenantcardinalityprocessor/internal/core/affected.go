@@ -21,6 +21,14 @@ func watches(settings Settings) map[string]*watch {
 	return all
 }
 
+func affectedFamily(settings Settings) *Family {
+	return &Family{
+		Kept: settings.Self, Group: identityOf(settings.Self), Scope: "otel_dynabase",
+		Name: "tenants.affected", Unit: "{tenant}", Description: "Tenants whose metric increased within the window",
+		Kind: KindGauge,
+	}
+}
+
 func (w *watch) add(plan int, hash uint64, now time.Time) {
 	w.counter(plan).Add(hash, now)
 }

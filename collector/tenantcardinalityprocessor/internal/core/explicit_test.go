@@ -41,20 +41,28 @@ func TestACumulativeHistogramCountsItsIncrease(t *testing.T) {
 	point := func(start, time float64, counts ...uint64) in {
 		return in{metric: waits, tenant: "a", plan: "pro", start: start, time: time, explicit: histogram(bounds, counts...)}
 	}
+	with := func(point in, h *Explicit) in {
+		point.explicit = h
+		return point
+	}
 	for name, c := range map[string]struct {
 		points []in
 		last   Outcome
 		want   string
 	}{
-		"differences":             {[]in{point(1, 2, 1, 0, 2), point(1, 3, 2, 0, 4)}, Accepted, "6 6 [1 5] [2 0 4]"},
-		"the same again":          {[]in{point(1, 2, 1, 0, 2), point(1, 2, 1, 0, 2)}, Duplicate, "3 3 [1 5] [1 0 2]"},
-		"a later start":           {[]in{point(1, 2, 1, 0, 2), point(3, 4, 2, 0, 0)}, Accepted, "5 5 [1 5] [3 0 2]"},
-		"the count fell":          {[]in{point(1, 2, 1, 0, 2), point(1, 3, 1, 0, 1)}, Reset, "5 5 [1 5] [2 0 3]"},
-		"only a bucket fell":      {[]in{point(1, 2, 1, 0, 2), point(1, 3, 0, 9, 2)}, Reset, "14 14 [1 5] [1 9 4]"},
-		"no start is known":       {[]in{point(-1, 2, 1, 0, 2), point(-1, 3, 2, 0, 4)}, Accepted, "3 3 [1 5] [1 0 2]"},
-		"only one of those":       {[]in{point(-1, 2, 1, 0, 2)}, Baseline, "0 0 [1 5] [0 0 0]"},
-		"finer under one start":   {[]in{point(1, 2, 1, 0, 2), {metric: waits, tenant: "a", plan: "pro", start: 1, time: 3, explicit: histogram([]float64{1, 3, 5}, 2, 1, 1, 3)}}, Accepted, "7 7 [1 5] [2 2 3]"},
-		"coarser under one start": {[]in{point(1, 2, 1, 0, 2), {metric: waits, tenant: "a", plan: "pro", start: 1, time: 3, explicit: histogram([]float64{5}, 3, 4)}}, Accepted, "7 7 [5] [3 4]"},
+		"differences":        {[]in{point(1, 2, 1, 0, 2), point(1, 3, 2, 0, 4)}, Accepted, "6 6 [1 5] [2 0 4]"},
+		"the same again":     {[]in{point(1, 2, 1, 0, 2), point(1, 2, 1, 0, 2)}, Duplicate, "3 3 [1 5] [1 0 2]"},
+		"a later start":      {[]in{point(1, 2, 1, 0, 2), point(3, 4, 2, 0, 0)}, Accepted, "5 5 [1 5] [3 0 2]"},
+		"the count fell":     {[]in{point(1, 2, 1, 0, 2), point(1, 3, 1, 0, 1)}, Reset, "5 5 [1 5] [2 0 3]"},
+		"only a bucket fell": {[]in{point(1, 2, 1, 0, 2), point(1, 3, 0, 9, 2)}, Reset, "14 14 [1 5] [1 9 4]"},
+		"no start is known":  {[]in{point(-1, 2, 1, 0, 2), point(-1, 3, 2, 0, 4)}, Accepted, "3 3 [1 5] [1 0 2]"},
+		"only one of those":  {[]in{point(-1, 2, 1, 0, 2)}, Baseline, "0 0 [1 5] [0 0 0]"},
+		"finer under one start": {
+			[]in{point(1, 2, 1, 0, 2), with(point(1, 3), histogram([]float64{1, 3, 5}, 2, 1, 1, 3))}, Accepted, "7 7 [1 5] [2 2 3]",
+		},
+		"coarser under one start": {
+			[]in{point(1, 2, 1, 0, 2), with(point(1, 3), histogram([]float64{5}, 3, 4))}, Accepted, "7 7 [5] [3 4]",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
@@ -78,7 +86,8 @@ func TestASeriesWhoseBoundsMustChangeBeginsAnew(t *testing.T) {
 	l.add(took(durations, "a", 1, histogram([]float64{1, 2, 5}, 1, 2, 4, 8)))
 	l.flush(10)
 	l.add(took(durations, "a", 11, histogram([]float64{1, 2, 5}, 1, 1, 1, 1)))
-	l.add(took(durations, "a", 12, histogram([]float64{1, 3, 5}, 1, 2, 4, 8)), took(durations, "a", 13, histogram([]float64{1, 2, 5}, 0, 1, 2, 0)))
+	l.add(took(durations, "a", 12, histogram([]float64{1, 3, 5}, 1, 2, 4, 8)))
+	l.add(took(durations, "a", 13, histogram([]float64{1, 2, 5}, 0, 1, 2, 0)))
 	l.flush(10)
 	assert.Equal(t, []sample{
 		{0.003, 10.001, "19 19 [1 2 5] [2 3 5 9]"}, {0.003, 10.002, "ends"},
@@ -101,12 +110,16 @@ func TestASeriesThatWasNeverSentJustGetsItsBounds(t *testing.T) {
 
 func TestBucketsAreOptional(t *testing.T) {
 	l := newLab(t)
-	l.add(took(durations, "a", 1, &Explicit{Count: 3, Sum: 3, HasSum: true}), took(durations, "a", 2, &Explicit{Count: 2, Sum: 2, HasSum: true}))
+	l.add(took(durations, "a", 1, &Explicit{Count: 3, Sum: 3, HasSum: true}))
+	l.add(took(durations, "a", 2, &Explicit{Count: 2, Sum: 2, HasSum: true}))
 	assert.Equal(t, []string{"durations{pro,a} 5 5 [] [5]"}, l.flush(10))
 }
 
 func TestASumThatIsNotCompleteIsNone(t *testing.T) {
-	for _, without := range []*Explicit{{Count: 1, Counts: []uint64{1}}, {Count: 1, Counts: []uint64{1}, HasSum: true, Sum: math.NaN()}} {
+	for _, without := range []*Explicit{
+		{Count: 1, Counts: []uint64{1}},
+		{Count: 1, Counts: []uint64{1}, HasSum: true, Sum: math.NaN()},
+	} {
 		l := newLab(t)
 		l.add(took(durations, "a", 1, histogram(nil, 2)))
 		l.flush(10)

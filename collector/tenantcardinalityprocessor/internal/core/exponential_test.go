@@ -45,12 +45,30 @@ func TestACumulativeExponentialHistogramCountsItsIncrease(t *testing.T) {
 		last   Outcome
 		want   string
 	}{
-		"differences":   {[]in{point(1, 2, exponentialOf(0, 1, 2, 1, 2)), point(1, 3, exponentialOf(0, 3, 1, 1, 1, 5))}, Accepted, "10 10 scale 0 zero 3 +1[1 1 5] -0[]"},
-		"coarser":       {[]in{point(1, 2, exponentialOf(1, 0, 2, 1, 2)), point(1, 3, exponentialOf(0, 0, 1, 4))}, Accepted, "4 4 scale 0 zero 0 +1[4] -0[]"},
-		"a later start": {[]in{point(1, 2, exponentialOf(0, 1, 2, 1)), point(3, 4, exponentialOf(0, 0, 2, 1))}, Accepted, "3 3 scale 0 zero 1 +2[2] -0[]"},
-		"it fell":       {[]in{point(1, 2, exponentialOf(0, 0, 2, 4)), point(1, 3, exponentialOf(0, 0, 3, 9))}, Reset, "13 13 scale 0 zero 0 +2[4 9] -0[]"},
-		"the zeros did": {[]in{point(1, 2, exponentialOf(0, 2, 2, 4)), point(1, 3, exponentialOf(0, 1, 2, 9))}, Reset, "16 16 scale 0 zero 3 +2[13] -0[]"},
-		"unknown start": {[]in{point(-1, 2, exponentialOf(0, 1, 2, 1)), point(-1, 3, exponentialOf(0, 1, 2, 3))}, Accepted, "2 2 scale 0 zero 0 +2[2] -0[]"},
+		"differences": {
+			[]in{point(1, 2, exponentialOf(0, 1, 2, 1, 2)), point(1, 3, exponentialOf(0, 3, 1, 1, 1, 5))},
+			Accepted, "10 10 scale 0 zero 3 +1[1 1 5] -0[]",
+		},
+		"coarser": {
+			[]in{point(1, 2, exponentialOf(1, 0, 2, 1, 2)), point(1, 3, exponentialOf(0, 0, 1, 4))},
+			Accepted, "4 4 scale 0 zero 0 +1[4] -0[]",
+		},
+		"a later start": {
+			[]in{point(1, 2, exponentialOf(0, 1, 2, 1)), point(3, 4, exponentialOf(0, 0, 2, 1))},
+			Accepted, "3 3 scale 0 zero 1 +2[2] -0[]",
+		},
+		"it fell": {
+			[]in{point(1, 2, exponentialOf(0, 0, 2, 4)), point(1, 3, exponentialOf(0, 0, 3, 9))},
+			Reset, "13 13 scale 0 zero 0 +2[4 9] -0[]",
+		},
+		"the zeros did": {
+			[]in{point(1, 2, exponentialOf(0, 2, 2, 4)), point(1, 3, exponentialOf(0, 1, 2, 9))},
+			Reset, "16 16 scale 0 zero 3 +2[13] -0[]",
+		},
+		"unknown start": {
+			[]in{point(-1, 2, exponentialOf(0, 1, 2, 1)), point(-1, 3, exponentialOf(0, 1, 2, 3))},
+			Accepted, "2 2 scale 0 zero 0 +2[2] -0[]",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)

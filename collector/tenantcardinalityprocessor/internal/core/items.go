@@ -159,7 +159,8 @@ func (s *State) encodeStream(e *encoder, st *stream) {
 
 func (s *State) decodeStream(d *decoder, number uint32, st *stream) {
 	*st = stream{identity: d.id(), flags: streamFlags(d.byte()), seen: s.batch.second}
-	st.resource, st.tenant, st.series = d.number32(s.resources.next), d.number32(s.tenants.next), d.number32(s.series.next)
+	st.resource, st.tenant = d.number32(s.resources.next), d.number32(s.tenants.next)
+	st.series = d.number32(s.series.next)
 	st.end = d.int()
 	st.start = st.end - d.int()
 	if st.is(isDelta) && !st.is(isLevel) {

@@ -89,7 +89,8 @@ func TestAStreamThatEndsStopsCountingAndMayComeBack(t *testing.T) {
 
 func TestLevelsFollowTheirTenant(t *testing.T) {
 	l := newLab(t, func(s *Settings) { s.Budgets, s.MinStay = map[string]int{"pro": 1}, 0 })
-	l.add(hit("a", "pro", 1, 1), hit("b", "pro", 1, 100), reading(memory, "1", "a", "pro", 1, 7), reading(memory, "1", "b", "pro", 1, 30))
+	l.add(hit("a", "pro", 1, 1), hit("b", "pro", 1, 100))
+	l.add(reading(memory, "1", "a", "pro", 1, 7), reading(memory, "1", "b", "pro", 1, 30))
 	l.add(reading(state, "1", "a", "pro", 1, 2), reading(state, "1", "b", "pro", 1, 1))
 	assert.Equal(t, []string{
 		"hits{pro,_other} 100", "hits{pro,a} ends", // outweighed at the first flush

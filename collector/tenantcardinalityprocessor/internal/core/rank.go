@@ -121,7 +121,8 @@ func (s *State) weighed(numbers []uint32, plan *plan, now time.Time) []contender
 	stale := s.before(s.settings.StaleAfter)
 	slices.SortFunc(all, func(a, b contender) int {
 		x, y := s.tenants.at(a.number), s.tenants.at(b.number)
-		return cmp.Or(compareBool(y.seen < stale, x.seen < stale), cmp.Compare(a.High, b.High), cmp.Compare(x.name, y.name))
+		return cmp.Or(
+			compareBool(y.seen < stale, x.seen < stale), cmp.Compare(a.High, b.High), cmp.Compare(x.name, y.name))
 	})
 	return all
 }

@@ -16,8 +16,8 @@ type Settings struct {
 	Keep []string
 	Self []Attribute
 
-	// Attributes has, by metric, the attributes that its series keep, beside Tenant and Plan; the others are summed away. A
-	// metric that is not in it keeps all.
+	// Attributes has, by metric, the attributes that its series keep, beside Tenant and Plan; the others are summed away.
+	// A metric that is not in it keeps all.
 	Attributes map[string][]string
 
 	Budgets       map[string]int // by plan: how many tenants have series of their own

@@ -63,16 +63,15 @@ type resource struct {
 func New(settings Settings, now time.Time) *State {
 	s := &State{
 		settings: settings, previous: now.UnixNano(), epoch: 1,
-		resourceNumbers: map[Identity]uint32{}, familyNumbers: map[Identity]uint32{}, names: map[Identity]int{}, planNumbers: map[string]uint16{},
-		tiers: []string{""}, tierNumbers: map[string]uint16{"": 0},
+		resourceNumbers: map[Identity]uint32{}, familyNumbers: map[Identity]uint32{}, names: map[Identity]int{},
+		planNumbers: map[string]uint16{}, tiers: []string{""}, tierNumbers: map[string]uint16{"": 0},
 	}
 	if !settings.Since.IsZero() {
 		s.since = settings.Since.UnixNano()
 	}
 	s.affected = watches(settings)
 	s.kept = settings.kept()
-	s.affectedFamily = &Family{Kept: settings.Self, Scope: "otel_dynabase", Name: "tenants.affected", Unit: "{tenant}",
-		Description: "Tenants whose metric increased within the window", Kind: KindGauge}
+	s.affectedFamily = affectedFamily(settings)
 	s.addPlan("")
 	s.batch.state = s
 	return s

@@ -34,19 +34,22 @@ func (s *State) Dirty() map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pages := map[string][]byte{headPage: s.encodeHead()}
-	encodePages(pages, familyPages, &s.families, s.families.dirty, used(func(f **Family) bool { return *f != nil }, encodeFamily))
-	encodePages(pages, resourcePages, &s.resources, s.resources.dirty,
-		used(func(r *resource) bool { return r.identity != 0 }, encodeResource))
-	encodePages(pages, tenantPages, &s.tenants.slab, s.tenants.dirty,
-		used(func(t *tenant) bool { return t.identity != 0 }, encodeTenant))
+	encodePages(pages, familyPages, &s.families, s.families.dirty, used(isFamily, encodeFamily))
+	encodePages(pages, resourcePages, &s.resources, s.resources.dirty, used(isResource, encodeResource))
+	encodePages(pages, tenantPages, &s.tenants.slab, s.tenants.dirty, used(isTenant, encodeTenant))
 	encodePages(pages, seriesPages, &s.series, s.series.made, used(isSeries, encodeSeries))
 	encodePages(pages, valuePages, &s.series, s.series.dirty, used(isSeries, encodeValue))
-	encodePages(pages, streamPages, &s.streams.slab, s.streams.dirty,
-		used(func(st *stream) bool { return st.identity != 0 }, s.encodeStream))
+	encodePages(pages, streamPages, &s.streams.slab, s.streams.dirty, used(isStream, s.encodeStream))
 	return pages
 }
 
-func isSeries(sr *series) bool { return sr.family != nil }
+// Of a slab's slots, these tell which are not free.
+
+func isFamily(f **Family) bool    { return *f != nil }
+func isResource(r *resource) bool { return r.identity != 0 }
+func isTenant(t *tenant) bool     { return t.identity != 0 }
+func isSeries(sr *series) bool    { return sr.family != nil }
+func isStream(st *stream) bool    { return st.identity != 0 }
 
 // used makes an encoding of slots out of one of items: those in use, and whether there are any.
 func used[T any](in func(*T) bool, encode func(*encoder, *T)) func(*encoder, int, *T) bool {
@@ -97,7 +100,8 @@ func (s *State) Load(pages map[string][]byte, now time.Time) error {
 	// In this order: streams point to all others, series to families and tenants.
 	err := errors.Join(
 		extend(pages, familyPages, &s.families), extend(pages, resourcePages, &s.resources),
-		extend(pages, tenantPages, &s.tenants.slab), extend(pages, seriesPages, &s.series), extend(pages, streamPages, &s.streams.slab),
+		extend(pages, tenantPages, &s.tenants.slab), extend(pages, seriesPages, &s.series),
+		extend(pages, streamPages, &s.streams.slab),
 		decodePages(pages, familyPages, &s.families, s.decodeFamily),
 	)
 	for _, load := range []func() error{
@@ -191,11 +195,11 @@ func settleSlab[T any](items *slab[T], in func(*T) bool) {
 
 // settle computes what is not stored.
 func (s *State) settle() {
-	settleSlab(&s.families, func(f **Family) bool { return *f != nil })
-	settleSlab(&s.resources, func(r *resource) bool { return r.identity != 0 })
-	settleSlab(&s.tenants.slab, func(t *tenant) bool { return t.identity != 0 })
+	settleSlab(&s.families, isFamily)
+	settleSlab(&s.resources, isResource)
+	settleSlab(&s.tenants.slab, isTenant)
 	settleSlab(&s.series, isSeries)
-	settleSlab(&s.streams.slab, func(st *stream) bool { return st.identity != 0 })
+	settleSlab(&s.streams.slab, isStream)
 }
 
 // acknowledge notes that all that began or ended in the last flush was sent before.

@@ -21,8 +21,9 @@ func everything(time float64) []in {
 	anonymous := hit("a", "pro", time, 2)
 	anonymous.process = "nobody"
 	return []in{
-		anonymous, hit("a", "pro", time, 3), hit("b", "free", time, 4), hit("d", "pro", time, 1), hit("e", "pro", time, 9), cumulative, waited,
-		reading(memory, "2", "b", "free", time, int64(time)), reading(pool, "1", "b", "free", time, 3), reading(state, "1", "a", "pro", time, 1),
+		anonymous, hit("a", "pro", time, 3), hit("b", "free", time, 4), hit("d", "pro", time, 1), hit("e", "pro", time, 9),
+		cumulative, waited, reading(memory, "2", "b", "free", time, int64(time)),
+		reading(pool, "1", "b", "free", time, 3), reading(state, "1", "a", "pro", time, 1),
 		took(durations, "b", time, histogram([]float64{1}, 1, 1)), lasted("a", time, exponentialOf(2, 1, -3, 1, 2)),
 		{metric: lasting, tenant: "c", plan: "enterprise", start: 0, time: time, exponential: exponentialOf(2, 1, 5, uint64(time))},
 	}
