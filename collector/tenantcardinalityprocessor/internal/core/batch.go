@@ -18,6 +18,7 @@ type Batch struct {
 	streamless stream // stands in for the stream of a delta point that there is no room for
 
 	// Reused from point to point.
+	single             [1]uint64 // the only bucket of a histogram without bounds
 	explicit           Explicit
 	value, exponential Exponential
 }
@@ -79,8 +80,10 @@ func (b *Batch) find(p *Point) (*stream, *series) {
 		b.Count(Refused, 1)
 		return nil, nil
 	}
-	if (st.series == 0 || st.epoch != s.epoch) && !b.route(st, p) {
-		return b.refuse()
+	if st.series == 0 || st.epoch != s.epoch && !s.settled(st) {
+		if !b.route(st, p) {
+			return b.refuse()
+		}
 	}
 	sr := s.series.at(st.series)
 	st.seen, sr.seen = b.second, b.second
@@ -173,6 +176,23 @@ func (b *Batch) note(st *stream) {
 	if st.is(isTrimmed) {
 		b.state.stats.Trimmed++
 	}
+}
+
+// settled tells whether a stream is where it belongs after others were named or folded: this is cheaper than to route it,
+// and most are. One that was stored may have to go elsewhere by now: other settings let it keep other attributes.
+func (s *State) settled(st *stream) bool {
+	level := s.series.at(st.series).level
+	if st.epoch == 0 || st.is(isSqueezed) || level == overflow {
+		return false
+	}
+	if st.tenant != 0 {
+		t := s.tenants.at(st.tenant)
+		if t.named != (level == own) || !t.named && s.plans[t.plan].hasRoom() {
+			return false
+		}
+	}
+	st.epoch = s.epoch
+	return true
 }
 
 // route finds the series of a stream anew. It reports whether there is one.

@@ -16,8 +16,8 @@ func (b *Batch) Explicit(p *Point, h *Explicit) {
 	bounds, valid := b.family.known(h.Bounds)
 	counts := h.Counts
 	if len(counts) == 0 && len(bounds) == 0 {
-		b.explicit.Counts = append(b.explicit.Counts[:0], h.Count)
-		counts = b.explicit.Counts
+		b.single[0] = h.Count
+		counts = b.single[:]
 	}
 	if !valid || len(counts) != len(bounds)+1 || !countsAre(h.Count, 0, counts) {
 		b.Count(Refused, 1)

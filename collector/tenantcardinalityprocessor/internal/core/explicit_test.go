@@ -115,6 +115,19 @@ func TestBucketsAreOptional(t *testing.T) {
 	assert.Equal(t, []string{"durations{pro,a} 5 5 [] [5]"}, l.flush(10))
 }
 
+func TestACumulativeHistogramWithoutBucketsCountsItsIncrease(t *testing.T) {
+	for start, want := range map[float64]string{1: "9", -1: "6"} {
+		l := newLab(t)
+		for i, count := range []uint64{3, 5, 9} {
+			l.add(in{
+				metric: waits, tenant: "a", plan: "pro", start: start, time: float64(2 + i),
+				explicit: &Explicit{Count: count, Sum: float64(count), HasSum: true},
+			})
+		}
+		assert.Equal(t, []string{"waits{pro,a} " + want + " " + want + " [] [" + want + "]"}, l.flush(10))
+	}
+}
+
 func TestASumThatIsNotCompleteIsNone(t *testing.T) {
 	for _, without := range []*Explicit{
 		{Count: 1, Counts: []uint64{1}},

@@ -72,3 +72,32 @@ func BenchmarkDirty(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkNumber counts points of streams that are known: as they are, and when somebody was named since their last one.
+func BenchmarkNumber(b *testing.B) {
+	for _, promoted := range []bool{false, true} {
+		b.Run(fmt.Sprint("promoted=", promoted), func(b *testing.B) {
+			s := full(100_000, "pro")
+			all := pairs("plan", "pro", "project_id", "proj_0009999", "status", "9")
+			p := &Point{Identity: identityOf(all), Tenant: "proj_0009999", Plan: "pro", Attributes: all}
+			process := pairs("service.name", "shop", "service.instance.id", fmt.Sprint(99_000))
+			second := 10.
+			batch := s.Begin(epoch)
+			defer batch.End()
+			batch.Resource(Resource{Identity: identityOf(process), Kept: process[:1]})
+			batch.Metric(hits)
+			b.ReportAllocs()
+			for b.Loop() {
+				second++
+				p.Start, p.Time = at(second-1), at(second)
+				if promoted {
+					s.epoch++
+				}
+				batch.Number(p, IntNumber(1))
+			}
+			if s.stats.Points[Accepted] < 100_000 || s.streams.used != 100_000 {
+				b.Fatal("it was not counted")
+			}
+		})
+	}
+}
