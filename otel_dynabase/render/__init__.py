@@ -77,7 +77,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "known metrics": collector.names,
     "allowed attributes": collector.attributes,
     "allowed attributes of nobody's": collector.shared,
-    "bounded labels": collector.bounded,
+    "bounded attributes": collector.bounded,
     "highest": collector.highest,
     "affected": collector.affected,
     "folds": collector.folds,

@@ -331,7 +331,7 @@ def test_the_stock_variant_differs_in_how_it_folds_and_in_nothing_else():
     assert [name for name in metrics[0] if name in metrics[1]] == [
         "memory_limiter",
         "filter/unknown_metrics",
-        "redaction/labels",
+        "redaction/ours",
     ]
     logs = ours["service"]["pipelines"]["logs"]["processors"]
     logs.remove("tenant_cardinality")

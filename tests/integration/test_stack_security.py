@@ -163,10 +163,18 @@ def accepted(collector):
     return [sum(collector.metrics(f"otelcol_receiver_accepted_{kind}").values()) for kind in ACCEPTED]
 
 
+def turned_away(collector):
+    """Return how many requests were refused for want of a token: what operators see of strangers."""
+    http = collector.metrics("http_server_request_duration_count")
+    rpc = collector.metrics("rpc_server_call_duration_count")
+    return sum(count for labels, count in (http | rpc).items() if '="401"' in labels or "UNAUTHENTICATED" in labels)
+
+
 @pytest.mark.parametrize("send", [over_http, over_grpc])
 def test_without_the_token_nothing_is_accepted(collector, send):
-    before = accepted(collector)
+    before, strangers = accepted(collector), turned_away(collector)
     assert not any(send(collector, signal, wrong) for signal in SIGNALS for wrong in WRONG)
+    assert turned_away(collector) == strangers + len(SIGNALS) * len(WRONG)
     assert all(send(collector, signal, headers_of(collector)) for signal in SIGNALS)
     assert until(lambda: accepted(collector), lambda now: now > before) == [count + 1 for count in before]
 
