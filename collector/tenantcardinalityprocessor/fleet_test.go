@@ -120,6 +120,9 @@ func writeMixed(metric pmetric.Metric, delta bool, scale int, counted amounts) p
 	}
 	p := writeExplicit(metric, delta, scale, append(slices.Clone(counted[:2]), buckets...)).(pmetric.HistogramDataPoint)
 	p.ExplicitBounds().FromRaw(mixedBounds[scale])
+	if len(mixedBounds[scale]) == 0 { // one bucket need not be said
+		p.BucketCounts().FromRaw(nil)
+	}
 	return p
 }
 
