@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+import uuid
 
 import pytest
+from opentelemetry._logs import LogRecord
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 
 from examples.stack import build
 from examples.stack.collector import CONFIG, Collector
 from examples.stack.process import ROOT
 from examples.stack.stack import Stack
-from tests.integration.sending import Process, by, grpc_metrics, until
+from tests.integration.sending import Process, by, grpc_metrics, headers_of, until
 
 pytestmark = pytest.mark.end_to_end
 
@@ -83,6 +90,19 @@ def test_sums_over_two_gateways_are_right_though_one_is_killed(stack, gateways, 
     assert {instance for _, instance in replicas} == {"gateway-1", "gateway-2"}
     assert len([project for project, _ in replicas if project != "_other"]) == 3, "one series for each named tenant"
     assert set(by(stack, f'min_over_time(tenant_limit_hits_total{{job="{job}"}}[5m])').values()) == {0}
+
+
+def test_events_are_stored_once_by_way_of_an_agent(stack, agent):
+    provider = LoggerProvider(Resource.create({"service.name": "scaled"}))
+    exporter = OTLPLogExporter(endpoint=agent.otlp_grpc, insecure=True, headers=headers_of(agent))
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    attributes = {"event_id": str(uuid.uuid4()), "project_id": "scaled", "limit_type": "max_pool_size"}
+    record = LogRecord(timestamp=time.time_ns(), event_name="limit_hit", attributes=attributes)
+    provider.get_logger("otel_dynabase").emit(record)
+    provider.shutdown()
+    query = "SELECT event_type, limit_type FROM tier_events FINAL WHERE project_id = 'scaled'"
+    expected = [{"event_type": "limit_hit", "limit_type": "max_pool_size"}]
+    assert until(lambda: stack.clickhouse.rows(query)) == expected
 
 
 @pytest.mark.parametrize(
