@@ -18,10 +18,12 @@ import (
 
 const pointsPerRequest = 5000
 
-// requests returns one delta point of 6 attributes for each tenant, in requests of one process each.
+// requests returns one delta point of 6 attributes for each tenant, in requests of one process each; and again, until
+// there are so many requests that the clock need not be stopped often.
 func requests(tenants int) []pmetric.Metrics {
 	var all []pmetric.Metrics
-	for first := 0; first < tenants; first += pointsPerRequest {
+	for next := 0; next < max(tenants, 50*min(tenants, pointsPerRequest)); next += min(tenants, pointsPerRequest) {
+		first := next % tenants
 		metrics := pmetric.NewMetrics()
 		resource := metrics.ResourceMetrics().AppendEmpty()
 		resource.Resource().Attributes().PutStr("service.name", "shop")
@@ -70,8 +72,8 @@ func (f *fleet) send(b *testing.B, points int) {
 			b.StopTimer()
 			for _, request := range f.requests {
 				setWindow(request, f.at, f.at.Add(time.Second))
+				f.at = f.at.Add(time.Second)
 			}
-			f.at = f.at.Add(time.Second)
 			b.StartTimer()
 		}
 		request := f.requests[i%len(f.requests)]

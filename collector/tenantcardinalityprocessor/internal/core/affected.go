@@ -29,6 +29,13 @@ func affectedFamily(settings Settings) *Family {
 	}
 }
 
+// partOf returns when the part of a window began that a second lies in. Of parts that are not whole seconds, each second
+// is as good as one.
+func partOf(second uint32, window time.Duration) uint32 {
+	part := uint32(window / affected.Parts / time.Second)
+	return second - second%max(part, 1)
+}
+
 func (w *watch) add(plan int, hash uint64, now time.Time) {
 	w.counter(plan).Add(hash, now)
 }

@@ -7,6 +7,7 @@ type Batch struct {
 	state  *State
 	now    time.Time
 	second uint32 // of now, since 1970
+	part   uint32 // … when the present part of the window of affected tenants began
 
 	from     Resource
 	metric   Metric
@@ -86,6 +87,9 @@ func (b *Batch) find(p *Point) (*stream, *series) {
 		}
 	}
 	sr := s.series.at(st.series)
+	if st.seen < b.part {
+		st.flags &^= isAffected
+	}
 	st.seen, sr.seen = b.second, b.second
 	s.streams.touch(number)
 	s.series.touch(st.series)

@@ -158,7 +158,7 @@ func (s *State) encodeStream(e *encoder, st *stream) {
 }
 
 func (s *State) decodeStream(d *decoder, number uint32, st *stream) {
-	*st = stream{identity: d.id(), flags: streamFlags(d.byte()), seen: s.batch.second}
+	*st = stream{identity: d.id(), flags: streamFlags(d.byte()) &^ isAffected, seen: s.batch.second}
 	st.resource, st.tenant = d.number32(s.resources.next), d.number32(s.tenants.next)
 	st.series = d.number32(s.series.next)
 	st.end = d.int()

@@ -135,18 +135,20 @@ func (b *Batch) counted(st *stream, sr *series, from int64, times float64) {
 		s.stats.Overflow++
 	}
 	if f := sr.family; times > 0 && st.tenant != 0 && (f.weight > 0 || f.affected != nil) {
-		b.weigh(f, st.tenant, times)
+		b.weigh(f, st, times)
 	}
 }
 
-// weigh counts for a tenant's rank, and it among the affected ones.
-func (b *Batch) weigh(f *Family, number uint32, times float64) {
-	t := b.state.tenants.at(number)
+// weigh counts for a tenant's rank, and it among the affected ones: there once for each part of the window, as the
+// sketches are slow while they are small.
+func (b *Batch) weigh(f *Family, st *stream, times float64) {
+	t := b.state.tenants.at(st.tenant)
 	t.seen = b.second
 	if weights := b.state.plans[t.plan].weights; weights != nil && f.weight > 0 {
 		weights.Add(t.identity, f.weight*times, b.now)
 	}
-	if f.affected != nil {
+	if f.affected != nil && !st.is(isAffected) {
+		st.flags |= isAffected
 		f.affected.add(int(t.plan), uint64(t.identity), b.now)
 	}
 }

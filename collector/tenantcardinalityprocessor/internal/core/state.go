@@ -81,6 +81,7 @@ func New(settings Settings, now time.Time) *State {
 func (s *State) Begin(now time.Time) *Batch {
 	s.mu.Lock()
 	s.batch.now, s.batch.second = now, seconds(now)
+	s.batch.part = partOf(s.batch.second, s.settings.AffectedWindow)
 	return &s.batch
 }
 

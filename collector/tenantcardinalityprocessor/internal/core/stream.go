@@ -31,6 +31,7 @@ const (
 	isExponential
 	isSqueezed // of a named tenant, but there was no room for a series of its own
 	isTrimmed  // its series keeps only some of its attributes
+	isAffected // its tenant was counted among the affected ones, in the part of the window that it was last seen in
 
 	kindFlags = isDelta | isLevel | isExplicit | isExponential
 )

@@ -144,22 +144,37 @@ func TestAnIntegerBecomesAFloatOnlyIfItHasTo(t *testing.T) {
 	assert.Contains(t, l.flush(10), "hits{pro,b} 3.5f")
 }
 
+// affected returns how many tenants there were, by plan.
+func (l *lab) affected() map[string]int64 {
+	counts := map[string]int64{}
+	for _, p := range l.output.Points {
+		if p.Family.Name == "tenants.affected" {
+			counts[p.Attributes[0].Value.Str] = p.Number.Int
+		}
+	}
+	return counts
+}
+
+func TestATenantThatIsAffectedAgainIsCountedForLonger(t *testing.T) {
+	for _, again := range []float64{5, 40, 250} { // in the same part of the window, or in a later one
+		l := newLab(t)
+		l.add(hit("a", "pro", 1, 1))
+		l.now = again
+		l.add(hit("a", "pro", again, 1))
+		l.flush(290)
+		assert.Equal(t, int64(1), l.affected()["pro"], "again at %v", again)
+		l.flush(60)
+		assert.Equal(t, int64(0), l.affected()["pro"], "again at %v", again)
+	}
+}
+
 func TestTheTenantsAffectedAreCounted(t *testing.T) {
 	l := newLab(t)
 	l.add(hit("a", "pro", 1, 1), hit("b", "pro", 1, 1), hit("c", "pro", 1, 1), hit("c", "pro", 2, 1), hit("d", "pro", 1, 0), hit("e", "free", 1, 0))
-	affected := func() map[string]int64 {
-		counts := map[string]int64{}
-		for _, p := range l.output.Points {
-			if p.Family.Name == "tenants.affected" {
-				counts[p.Attributes[0].Value.Str] = p.Number.Int
-			}
-		}
-		return counts
-	}
 	l.flush(10)
-	assert.Equal(t, map[string]int64{"pro": 3, "free": 0}, affected())
+	assert.Equal(t, map[string]int64{"pro": 3, "free": 0}, l.affected())
 	l.flush(290)
-	assert.Equal(t, int64(3), affected()["pro"])
+	assert.Equal(t, int64(3), l.affected()["pro"])
 	l.flush(60)
-	assert.Equal(t, map[string]int64{"pro": 0, "free": 0}, affected())
+	assert.Equal(t, map[string]int64{"pro": 0, "free": 0}, l.affected())
 }
