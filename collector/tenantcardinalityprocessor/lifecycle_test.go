@@ -206,67 +206,6 @@ func numbers(metrics pmetric.Metrics, name string) iter.Seq[pmetric.NumberDataPo
 	}
 }
 
-// TestWithoutAStorageWhatIsOlderBeginsAtABaseline sends sums of a process that was there before, and of one that was not.
-func TestWithoutAStorageWhatIsOlderBeginsAtABaseline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, sink := started(t, defaults())
-		time.Sleep(time.Second)
-		before, began := time.Now().Add(-time.Hour), time.Now()
-		for _, older := range []int64{100, 107} {
-			time.Sleep(time.Second)
-			request := pmetric.NewMetrics()
-			hit(request, "older", older, before, time.Now())
-			hit(request, "newer", older-90, began, time.Now())
-			request.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Sum().SetAggregationTemporality(
-				pmetric.AggregationTemporalityCumulative)
-			require.NoError(t, p.ConsumeMetrics(t.Context(), request))
-		}
-		require.NoError(t, p.Shutdown(t.Context()))
-		assert.EqualValues(t, 7, lastValue(sink, "tenant.limit.hits", "older"))
-		assert.EqualValues(t, 17, lastValue(sink, "tenant.limit.hits", "newer"))
-	})
-}
-
-// TestACorruptStateBeginsAnew with a warning, and does not count old streams in full.
-func TestACorruptStateBeginsAnew(t *testing.T) {
-	for name, spoil := range map[string]map[string][]byte{
-		"another version": {manifestKey: []byte(manifestMark + "\x09    ")},
-		"a page":          {pageKey + "head": []byte("no checksum")},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			sink := new(consumertest.MetricsSink)
-			c := &collector{config: defaults(), directory: t.TempDir(), next: sink}
-			c.config.Storage = &storageID
-			began := time.Now()
-			for _, value := range []int64{100, 107, 109} {
-				c.up()
-				request := pmetric.NewMetrics()
-				hit(request, "a", value, began, time.Now())
-				request.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Sum().SetAggregationTemporality(
-					pmetric.AggregationTemporalityCumulative)
-				c.check(c.consume(request))
-				c.down()
-				if value == 100 {
-					c.spoil(spoil)
-				}
-			}
-			require.NoError(t, errors.Join(c.errs...))
-			assert.EqualValues(t, 2, lastValue(sink, "tenant.limit.hits", "a"), name)
-		})
-	}
-}
-
-// spoil writes into the storage of a collector that is down.
-func (c *collector) spoil(pages map[string][]byte) {
-	stopped := fileStorage(c, c.path())
-	client := opened(c, stopped).client
-	for key, value := range pages {
-		c.check(client.Set(context.Background(), key, value))
-	}
-	c.check(client.Close(context.Background()))
-	c.check(stopped[storageID].Shutdown(context.Background()))
-}
-
 // TestManySendAtOnce runs on the real clock, for the race detector.
 func TestManySendAtOnce(t *testing.T) {
 	const senders, requests = 4, 50
