@@ -124,7 +124,8 @@ class EventLog:
         """The number of the last emission."""
         self._answered = 0
         """The last one that was answered. The SDK's queue is in order: what came before it is not there any more."""
-        self._emitted_at = -math.inf
+        self._began, self._emitted_at = math.inf, -math.inf
+        """When the first and the last record were emitted."""
         self._failures = 0
         self._full = False
         self._held = False
@@ -222,7 +223,7 @@ class EventLog:
                 record.number, record.due = self._last, now + UNCLAIMED
                 # while nothing is accepted, silence says nothing about a record
                 record.emissions += not self._failures
-                self._emitted_at = now
+                self._began, self._emitted_at = min(self._began, now), now
         self._counts["retried"].add(again)
         self._counts["unanswered"].add(len(silent))
         log = provider.get_logger(SCOPE, __version__, SCHEMA_URL)
@@ -231,8 +232,8 @@ class EventLog:
         return POLL if self._ledger else math.inf
 
     def _room_in_sdk(self, now: float) -> int | None:
-        """Return how many records its queue has room for; None: there is no exporter that would tell us."""
-        if not self._exporter_seen or math.isinf(self._burst):
+        """Return how many records its queue has room for; None: no exporter would tell us."""
+        if math.isinf(self._burst) or (not self._exporter_seen and now >= self._began + UNCLAIMED):
             return None
         if now >= self._emitted_at + UNCLAIMED:
             self._answered = self._last
@@ -310,7 +311,11 @@ class EventLog:
             self.flush()
             if isinstance(provider, SdkLoggerProvider) and self._ledger:
                 provider.force_flush(max(1, int((end - self._clock()) * 1000)))
-            if not (self._ledger and self._exporter_seen) or self._clock() >= end:
+            if not self._exporter_seen:  # after all that was emitted has been exported: no exporter tells us
+                self._began = -math.inf
+                self.flush()
+                break
+            if not self._ledger or self._clock() >= end:
                 break
             time.sleep(POLL / 5)
         return len(self._ledger) if self._exporter_seen else 0

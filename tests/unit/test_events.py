@@ -510,6 +510,23 @@ def test_if_nobody_answers_at_all_the_sdk_has_room_again_after_a_while():
     assert len(world.ids()) == 20
 
 
+def test_before_the_first_export_the_sdk_gets_no_more_than_its_queue_holds_either():
+    world = World(capacity=1000, watched=False, burst=10)
+    world.emit(25)
+    world.log.flush()
+    world.later(UNCLAIMED - 1)
+    assert len(world.ids()) == 10
+    world.later(1.001)  # no exporter has shown itself: it does not speak OTLP, and nobody would ever answer
+    assert len(world.ids()) == 25
+
+
+def test_draining_hands_all_to_an_exporter_that_tells_us_nothing():
+    world = World(capacity=1000, watched=False, burst=10)
+    world.emit(25)
+    assert world.log.drain(1) == 0
+    assert len(world.ids()) == 25
+
+
 def test_while_the_collector_accepts_nothing_no_silence_is_a_loss():
     """The SDK's queue is full of other records, and drops ours before the exporter sees them."""
     world = World(watched=False)
