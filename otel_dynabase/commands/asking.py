@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
@@ -54,14 +53,7 @@ def add_clickhouse(parser: ArgumentParser) -> None:
 
 def parser_of(commands: Any, name: str, what: str, description: str, examples: str) -> ArgumentParser:
     """Add a command whose help teaches by examples."""
-    parser: ArgumentParser = commands.add_parser(
-        name,
-        help=what,
-        description=description,
-        epilog=f"{examples}\n{PASSWORDS}\n\n{CODES}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return parser
+    return flags.command(commands, name, what, description, f"{examples}\n{PASSWORDS}\n\n{CODES}\n")
 
 
 def config_of(given: Namespace) -> ClickHouseConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +9,7 @@ from otel_dynabase.clickhouse.cluster import render
 from otel_dynabase.clickhouse.connection import ClickHouseError
 from otel_dynabase.clickhouse.explained import explained
 from otel_dynabase.clickhouse.roles import Customer
+from otel_dynabase.commands import flags
 from otel_dynabase.commands.asking import add_clickhouse, config_of, connect, unusable
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ exit codes: 0 the user was made, 2 it was not (one line says why)
 
 def register(commands: Any) -> None:
     """Add the command to those that there are."""
-    customer = commands.add_parser(
-        "customer",
-        help="make a reader in ClickHouse who sees one project",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    customer = flags.command(
+        commands, "customer", "make a reader in ClickHouse who sees one project", DESCRIPTION, EXAMPLES
     )
     customer.add_argument("project", metavar="PROJECT", help="the project_id")
     customer.add_argument("--user", metavar="NAME", help="the user's name (default: customer_PROJECT)")

@@ -58,12 +58,8 @@ SHOWN: Final = 400
 
 def register(commands: Any) -> None:
     """Add the command to those that there are."""
-    parser = commands.add_parser(
-        "doctor",
-        help="try each hop to both stores, and say what is wrong",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = flags.command(
+        commands, "doctor", "try each hop to both stores, and say what is wrong", DESCRIPTION, EXAMPLES
     )
     parser.add_argument("--json", action="store_true", help="write one JSON document")
     parser.add_argument(

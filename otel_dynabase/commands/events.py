@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.clickhouse.queries import query
+from otel_dynabase.commands import flags, types
 from otel_dynabase.commands.asking import FOUND, add, ask, parser_of
 from otel_dynabase.commands.ranges import LATEST, Range
-from otel_dynabase.commands.timeline import TYPES, flat, types_of
 from otel_dynabase.history.export import exported, schema
 from otel_dynabase.history.stored import Stored
 from otel_dynabase.output.harmless import json_text
@@ -40,24 +39,17 @@ examples:
 
 def register(commands: Any) -> None:
     """Add the commands to those that there are."""
-    events = commands.add_parser(
+    events = flags.command(
+        commands,
         "events",
-        help="events as JSON Lines, and their JSON Schema",
-        description="Every event as JSON Lines, in the ticket's shape, and the JSON Schema of a line.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "events as JSON Lines, and their JSON Schema",
+        "Every event as JSON Lines, in the ticket's shape, and the JSON Schema of a line.",
+        EXAMPLES,
     )
     actions = events.add_subparsers(title="commands", metavar="COMMAND", required=True)
     export = parser_of(actions, "export", "every event of a range, one a line", EXPORT, EXAMPLES)
     export.add_argument("--project", default="", metavar="PROJECT", help="only this project_id")
-    export.add_argument(
-        "--type",
-        action="append",
-        dest="types",
-        type=types_of,
-        metavar="TYPE",
-        help=f"only these; again, or separated by commas: {', '.join(TYPES)}",
-    )
+    types.add(export)
     add(export, _export, since="24h", forms=("jsonl",))
     actions.add_parser("schema", help="the JSON Schema of an exported line").set_defaults(command=_schema)
 
@@ -69,7 +61,7 @@ def _schema(_given: Namespace) -> int:
 
 def _export(given: Namespace) -> int:
     def question(connection: Connection, asked: Range) -> int:
-        for event in read(connection, asked, given.project, flat(given.types)):
+        for event in read(connection, asked, given.project, types.given(given)):
             sys.stdout.write(json_text(exported(event)) + "\n")
         return FOUND
 

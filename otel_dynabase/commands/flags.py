@@ -1,4 +1,4 @@
-"""Settings as arguments of a command: the same table, the same words, the same checks."""
+"""Commands and their arguments: help that teaches, and settings under the same words and checks as elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_dynabase.config import Setting
+
+
+def command(commands: Any, name: str, what: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Add a command whose help ends with examples, as they are written."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=what,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
 
 
 def add(group: Any, setting: Setting, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from functools import partial
@@ -12,6 +11,7 @@ from otel_dynabase.clickhouse import cluster, migrations, roles
 from otel_dynabase.clickhouse.connection import ClickHouseError
 from otel_dynabase.clickhouse.explained import explained
 from otel_dynabase.clickhouse.quoting import identifier, literal
+from otel_dynabase.commands import flags
 from otel_dynabase.commands.asking import add_clickhouse, config_of, connect, unusable
 
 if TYPE_CHECKING:
@@ -48,13 +48,7 @@ UNKNOWN_DATABASE: Final = 81
 
 def register(commands: Any) -> None:
     """Add the command to those that there are."""
-    migrate = commands.add_parser(
-        "migrate",
-        help="bring ClickHouse's tables up to date",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    migrate = flags.command(commands, "migrate", "bring ClickHouse's tables up to date", DESCRIPTION, EXAMPLES)
     migrate.add_argument("--dry-run", action="store_true", help="print the SQL that would be run, and do not run it")
     migrate.add_argument("--json", action="store_true", help="write one JSON object to standard output")
     migrate.add_argument("--roles", action="store_true", help="make the roles too, as an administrator")

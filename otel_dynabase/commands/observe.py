@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_dynabase.commands.flags import add
+from otel_dynabase.commands import flags
 from otel_dynabase.config import LOCATION, SETTINGS, Config, Setting
 from otel_dynabase.directory import UnusableError
 from otel_dynabase.instrumentor import sdk_disabled
@@ -54,12 +53,8 @@ exit codes: 0 told to end (with --once: everything worked), 1 something did not 
 
 def register(commands: Any) -> None:
     """Add the command to those that there are."""
-    observe = commands.add_parser(
-        "observe",
-        help="watch the directory and PostgreSQL, once for the whole platform",
-        description=OBSERVE,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    observe = flags.command(
+        commands, "observe", "watch the directory and PostgreSQL, once for the whole platform", OBSERVE, EXAMPLES
     )
     observe.add_argument("--once", action="store_true", help="do one round, export it, and end")
     observe.add_argument("--json", action="store_true", help="write one JSON object a round to standard output")
@@ -67,7 +62,7 @@ def register(commands: Any) -> None:
         group = observe.add_argument_group(title)
         for setting in settings:
             if is_flag(setting):
-                add(group, setting, setting.name.removeprefix("observe_"))
+                flags.add(group, setting, setting.name.removeprefix("observe_"))
     observe.set_defaults(command=_observe)
 
 

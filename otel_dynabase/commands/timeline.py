@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_dynabase.catalog.events import STORED
 from otel_dynabase.clickhouse.queries import query
+from otel_dynabase.commands import types
 from otel_dynabase.commands.asking import add, answered, ask, parser_of
 from otel_dynabase.commands.ranges import positive
 from otel_dynabase.history.export import exported
@@ -39,7 +37,6 @@ examples:
   otel-dynabase timeline proj_abc123 --since 2026-11-24T20:00Z --until 2026-11-24T21:00Z --format json
       One hour, for a program: every attribute of every event.
 """
-TYPES: Final = tuple(event.name for event in STORED)
 STYLES: Final = {"limit_hit": YELLOW, "cache_efficiency_alert": YELLOW, "tier_ceiling_hit": YELLOW}
 MOST: Final = 1000
 
@@ -48,37 +45,16 @@ def register(commands: Any) -> None:
     """Add the command to those that there are."""
     parser = parser_of(commands, "timeline", "everything that happened to a tenant, in order", DESCRIPTION, EXAMPLES)
     parser.add_argument("project", metavar="PROJECT", help="the project_id")
-    parser.add_argument(
-        "--type",
-        action="append",
-        dest="types",
-        type=types_of,
-        metavar="TYPE",
-        help=f"only these; again, or separated by commas: {', '.join(TYPES)}",
-    )
+    types.add(parser)
     parser.add_argument(
         "--limit", type=positive, default=MOST, metavar="N", help=f"the newest N events (default: {MOST})"
     )
     add(parser, _timeline, since="24h")
 
 
-def types_of(text: str) -> list[str]:
-    """Read names of event types; one that this version does not know may still be stored."""
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise argparse.ArgumentTypeError(f"{name!r} is no event type; there are: {', '.join(TYPES)}")
-    return names
-
-
-def flat(types: Sequence[Sequence[str]] | None) -> list[str]:
-    """Return all the types that were given."""
-    return [name for some in types or () for name in some]
-
-
 def _timeline(given: Namespace) -> int:
     def question(connection: Connection, asked: Range) -> int:
-        events = read(connection, given.project, asked, flat(given.types), given.limit + 1)
+        events = read(connection, given.project, asked, types.given(given), given.limit + 1)
         return answered(given, answer(given, asked, events) if events else _nothing(connection, given, asked))
 
     return ask(given, question)

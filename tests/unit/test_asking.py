@@ -9,9 +9,9 @@ import pytest
 from otel_dynabase import cli
 from otel_dynabase.clickhouse.connection import INSTALL, ClickHouseError
 from otel_dynabase.clickhouse.explained import explained
+from otel_dynabase.commands import types
 from otel_dynabase.commands.cold_starts import judged
 from otel_dynabase.commands.noisy import joined
-from otel_dynabase.commands.timeline import flat, types_of
 
 AT = "ClickHouse at http://h:8123"
 DRIVER = (
@@ -80,12 +80,13 @@ def test_what_cannot_be_asked_is_refused(arguments, capsys):
 
 
 def test_types():
-    assert flat([types_of("limit_hit, cold_start"), types_of("of_a_later_version")]) == [
-        *("limit_hit", "cold_start", "of_a_later_version"),
-    ]
-    assert flat(None) == []
-    with pytest.raises(argparse.ArgumentTypeError, match="'x y' is no event type; there are: tier_transition"):
-        types_of("x y")
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    types.add(parser)
+    arguments = parser.parse_args(["--type", "limit_hit, cold_start", "--type", "of_a_later_version"])
+    assert types.given(arguments) == ["limit_hit", "cold_start", "of_a_later_version"]
+    assert types.given(parser.parse_args([])) == []
+    with pytest.raises(argparse.ArgumentError, match="'x y' is no event type; there are: tier_transition"):
+        parser.parse_args(["--type", "x y"])
 
 
 def test_the_schema_needs_no_server(capsys):
