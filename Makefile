@@ -5,10 +5,11 @@ OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
 GO := $(RUN) -m examples.stack go
 PROCESSOR := collector/tenantcardinalityprocessor
+TEST_OLDEST := $(OLDEST)/bin/python -m pytest -q tests/unit tests/properties tests/integration --ignore-glob='*/test_stack_*'
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test check format test-oldest test-collector conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events
+.PHONY: help setup build demo signals up down test test-newest test-oldest test-oldest-aside test-collector check format conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -52,8 +53,15 @@ down: setup ## Stop what `make up` started
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 
-test: check build test-oldest test-collector ## Check everything: style, types, every test on real parts, oldest and newest versions
+test: check build test-collector $(OLDEST)/.installed ## Check everything: style, types, every test on real parts, oldest and newest versions
+	@echo "== the newest supported versions and, at the same time, the oldest, whose result comes as a whole"
+	@$(MAKE) --no-print-directory -j2 test-newest test-oldest-aside
+
+test-newest: setup build ## Every test with the newest supported versions
 	$(RUN) -m pytest
+
+test-oldest-aside: $(OLDEST)/.installed
+	@$(TEST_OLDEST) > $(OLDEST)/tests.log 2>&1; status=$$?; cat $(OLDEST)/tests.log; exit $$status
 
 check: setup ## Style, types, and that derived files are fresh
 	$(RUN) -m ruff check
@@ -67,7 +75,7 @@ format: setup ## Put the code into its style
 	$(RUN) -m ruff format
 
 test-oldest: $(OLDEST)/.installed ## The tests of the package with the oldest supported versions
-	$(OLDEST)/bin/python -m pytest -q tests/unit tests/properties tests/integration --ignore-glob='*/test_stack_*'
+	$(TEST_OLDEST)
 
 test-collector: setup ## The collector's processor: go vet, and its tests with the race detector where there is a C compiler
 	@test -n "$(RACE)" || echo "no C compiler here: the processor is tested without the race detector" >&2
