@@ -47,6 +47,7 @@ def detailed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         prometheus=stack.prometheus.url,
         token="of-the-detail",
         config=(CONFIG, ROOT / "collector/detail.yaml"),
+        env={"OTELCOL_REPLICA": "detailed"},  # the stack's own collector writes to the same Prometheus
     )
     with collector:
         yield collector

@@ -295,7 +295,7 @@ def test_every_tenants_own_metrics_are_in_clickhouse_if_asked_for(stack, tmp_pat
     service = f"{temporality}-detailed"
     config = [CONFIG, ROOT / "collector" / "detail.yaml"]
     stores = {"clickhouse": stack.clickhouse.url, "prometheus": stack.prometheus.url}
-    with Collector(tmp_path, **stores, config=config) as collector:
+    with Collector(tmp_path, **stores, config=config, env={"OTELCOL_REPLICA": "detailed"}) as collector:
         process = Process(service, grpc_metrics(collector))
         process.meter.create_gauge("tenants.by_tier", "{tenant}").set(3, {"plan": "pro", "tier": "HOT"})
         process.meter.create_counter("orders.placed").add(1, labels_of("pro1", "pro"))

@@ -106,7 +106,7 @@ def collector(stores, sink, tmp_path_factory):
         prometheus=stores.prometheus.url,
         token="s3cret",
         config=[CONFIG, ROOT / "collector" / "traces.yaml"],
-        env={"OTELCOL_TRACES_OTLP_URL": sink.url},
+        env={"OTELCOL_TRACES_OTLP_URL": sink.url, "OTELCOL_REPLICA": "secure"},
     ) as running:
         yield running
 
