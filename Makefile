@@ -5,7 +5,7 @@ OLDEST := .venv-oldest
 RUN := $(VENV)/bin/python
 GO := $(RUN) -m examples.stack go
 PROCESSOR := collector/tenantcardinalityprocessor
-TEST_OLDEST := $(OLDEST)/bin/python -m pytest -q tests/unit tests/properties tests/integration --ignore-glob='*/test_stack_*'
+TEST_OLDEST := OTEL_DYNABASE_STACK_PORTS=20000-26000 $(OLDEST)/bin/python -m pytest -q tests/unit tests/properties tests/integration --ignore-glob='*/test_stack_*'
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
@@ -58,7 +58,7 @@ test: check build test-collector $(OLDEST)/.installed ## Check everything: style
 	@$(MAKE) --no-print-directory -j2 test-newest test-oldest-aside
 
 test-newest: setup build ## Every test with the newest supported versions
-	$(RUN) -m pytest
+	OTEL_DYNABASE_STACK_PORTS=26000-32000 $(RUN) -m pytest
 
 test-oldest-aside: $(OLDEST)/.installed
 	@$(TEST_OLDEST) > $(OLDEST)/tests.log 2>&1; status=$$?; cat $(OLDEST)/tests.log; exit $$status

@@ -13,7 +13,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
@@ -57,16 +57,23 @@ def is_free(port: int) -> bool:
     return True
 
 
+PORTS: Final = "OTEL_DYNABASE_STACK_PORTS"
+"""The environment variable that keeps test runs beside each other apart: `20000-26000`."""
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a loopback TCP port that nothing listens on.
+    """Return a loopback TCP port that nothing listens on, and that was not returned before.
 
     It lies below the range from which Linux takes the ports of outgoing connections, so that nobody occupies it while
     its server is down.
     """
+    low, high = map(int, os.environ.get(PORTS, "20000-32000").split("-"))
     chooser = random.SystemRandom()
     while True:
-        port = chooser.randrange(20_000, 32_000)
-        if is_free(port):
+        port = chooser.randrange(low, high)
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
 
 
