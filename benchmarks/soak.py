@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 
+from benchmarks.conclusion import conclude
 from examples.stack.postgres import Postgres
 from examples.stack.process import free_port
 from otel_dynabase import tenant
@@ -287,11 +287,7 @@ def main() -> int:
         found = asyncio.run(soak(server.dsn(), logs, arguments.tenants, arguments.queries))
     for name, value in found.items():
         print(f"{name:32} {value}")
-    print(json.dumps(found))
-    wrong = list(mistakes(found))
-    for mistake in wrong:
-        print(mistake, file=sys.stderr)
-    return 1 if wrong else 0
+    return conclude(found, mistakes(found))
 
 
 if __name__ == "__main__":

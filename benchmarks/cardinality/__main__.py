@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.cardinality.load import SHARES, TIERS
 from benchmarks.cardinality.run import Load, Pace, mistreat, overlay, settle
 from benchmarks.cardinality.verdict import EXCESS, asked, read, told
+from benchmarks.conclusion import conclude
 from examples.stack.stack import Stack
 from otel_dynabase.catalog.metrics import QUERIES, QUERY_DURATION
 
@@ -122,11 +122,7 @@ def main() -> int:
     if not given.json:
         for name, value in found.items():
             print(f"{name:24} {value}")
-    print(json.dumps(found))
-    wrong = list(mistakes(found))
-    for mistake in wrong:
-        print(mistake, file=sys.stderr)
-    return 1 if wrong else 0
+    return conclude(found, mistakes(found))
 
 
 if __name__ == "__main__":

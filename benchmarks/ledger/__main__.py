@@ -21,7 +21,6 @@ anything of this is not so.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from benchmarks.conclusion import conclude
 from benchmarks.ledger.account import verify
 from benchmarks.ledger.applications import Applications, prepare
 from benchmarks.ledger.faults import Storm, schedule
@@ -143,11 +143,7 @@ def main() -> int:
         found = run(work, given.minutes, given.kills, given.seed) | {"seed": given.seed}
     if not given.json:
         print(table(found))
-    print(json.dumps(found))
-    wrong = list(mistakes(found))
-    for mistake in wrong:
-        print(mistake, file=sys.stderr)
-    return 1 if wrong else 0
+    return conclude(found, mistakes(found))
 
 
 if __name__ == "__main__":
