@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from benchmarks.conclusion import conclude
 from benchmarks.soak import collector
 from examples.stack.postgres import Postgres
 from examples.stack.process import free_port, is_free
@@ -367,12 +368,8 @@ def main() -> int:
         print("one shared server", file=sys.stderr)
         columns["one shared server"] = shared_server(work / "shared", logs, given.databases, given.seconds)
     print(table(columns))
-    wrong = list(mistakes(columns["all well"], columns["some slow, some dead"]))
-    for mistake in wrong:
-        print(mistake, file=sys.stderr)
     well, troubled, shared = columns.values()
-    print(json.dumps({**troubled, "all_well": well, "shared_server": shared}))
-    return 1 if wrong else 0
+    return conclude({**troubled, "all_well": well, "shared_server": shared}, mistakes(well, troubled))
 
 
 if __name__ == "__main__":
