@@ -9,7 +9,7 @@ TEST_OLDEST := OTEL_DYNABASE_STACK_PORTS=20000-26000 $(OLDEST)/bin/python -m pyt
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test test-newest test-oldest test-oldest-aside test-collector check format conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events
+.PHONY: help setup build demo signals up down test test-newest test-oldest test-oldest-aside test-collector check format docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -34,7 +34,7 @@ $(OLDEST)/.installed: pyproject.toml tests/oldest.txt
 
 setup: $(VENV)/.installed ## Make the Python environment
 
-build: setup ## Build the collector and Prometheus into the cache (about 6 minutes the first time)
+build: setup ## Build the collector, Prometheus and Alertmanager into the cache (about 7 minutes the first time)
 	@$(RUN) -m examples.stack build
 
 # --- the main job -----------------------------------------------------------------------------------------------------
@@ -82,6 +82,10 @@ test-collector: setup ## The collector's processor: go vet, and its tests with t
 	$(GO) vet -C $(PROCESSOR) ./...
 	$(GO) vet -C $(PROCESSOR)/benchmark ./...
 	$(GO) test -C $(PROCESSOR) $(RACE) ./...
+
+docs: setup ## Build the documents as a site into docs/_build; a warning is an error
+	@$(RUN) -m sphinx -q -W --keep-going -b dirhtml docs docs/_build
+	@echo "docs/_build is there: $(RUN) -m http.server -b 127.0.0.1 -d docs/_build"
 
 conformance: setup $(OLDEST)/.installed ## asyncpg's and SQLAlchemy's own tests, with and without us: the same results
 	@$(RUN) -m tests.conformance.asyncpg_suite

@@ -1,0 +1,101 @@
+"""The site of docs/: it builds without a warning, every page can be reached, and all that pages point to is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from examples.stack.process import ROOT
+
+DOCS = ROOT / "docs"
+
+
+class Page(HTMLParser):
+    """What one page points to, and what can be pointed to in it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.sources, self.loaded, self.anchors, self.titles = [], [], [], {""}, 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.anchors.add(found.get("id") or "")
+        self.titles += tag == "h1"
+        if tag in {"a", "link"} and found.get("href"):
+            self.links.append(found["href"])
+        if tag == "link":
+            self.loaded.append(found["href"])
+        if tag in {"img", "script", "source"} and found.get("src"):
+            self.sources.append(found["src"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site's folder, built from nothing as `make docs` does."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", "-b", "dirhtml", DOCS, folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    return {file: Page(file.read_text()) for file in site.rglob("*.html")}
+
+
+def target(page, link):
+    """Return the file that a link of a page leads to, and the anchor in it; None for a link that leaves the site."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return None
+    file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    return (file / "index.html" if file.is_dir() else file), unquote(parts.fragment)
+
+
+def test_every_page_can_be_reached_from_the_first(site, pages):
+    reached, found = set(), [site / "index.html"]
+    while found:
+        page = found.pop()
+        if page in pages and page not in reached:
+            reached.add(page)
+            found += [to[0] for to in (target(page, link) for link in pages[page].links) if to]
+    assert reached == set(pages)
+
+
+def test_each_source_is_a_page(pages, site):
+    """What the contents leave out is no page."""
+    sources = {
+        file.relative_to(DOCS).with_suffix("")
+        for folder, _, names in os.walk(DOCS, followlinks=True)
+        for name in names
+        if (file := DOCS.joinpath(folder, name)).suffix == ".md" and "_build" not in file.parts
+    }
+    expected = {site / ("" if source.name == "index" else source) / "index.html" for source in sources}
+    assert expected <= set(pages)
+    assert all(pages[page].titles == 1 for page in expected)
+
+
+def test_every_link_and_every_image_is_there(pages):
+    broken = []
+    for page, content in pages.items():
+        for link in content.links + content.sources:
+            to = target(page, link)
+            if to is None:
+                continue
+            file, anchor = to
+            known = pages[file].anchors if file in pages else {""}
+            if not file.exists() or anchor not in known:
+                broken.append(f"{page}: {link}")
+    assert broken == []
+
+
+def test_nothing_is_loaded_from_elsewhere(pages):
+    """Fonts, scripts, styles and images are the site's own: it can be read without a network."""
+    assert [source for page in pages.values() for source in page.sources + page.loaded if urlsplit(source).netloc] == []
