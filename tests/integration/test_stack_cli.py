@@ -65,6 +65,8 @@ def test_up_and_down(directory):
         assert httpx.get(endpoints["clickhouse"], params={"query": "SELECT count() FROM tier_events"}).text == "0\n"
         assert httpx.get(endpoints["collector_health"]).is_success
         assert httpx.get(endpoints["prometheus"] + "/-/ready").is_success
+        assert httpx.get(endpoints["alertmanager"] + "/-/ready").is_success
+        assert httpx.get(endpoints["notifications"]).is_success
 
         again = run("up", "--json", directory=directory)
         assert json.loads(again.stdout) == endpoints
@@ -136,6 +138,7 @@ def test_an_existing_server_takes_a_parts_place_and_is_left_alone(directory, tmp
         "OTEL_DYNABASE_STACK_POSTGRES": theirs.endpoints.postgres,
         "OTEL_DYNABASE_STACK_CLICKHOUSE": theirs.endpoints.clickhouse,
         "OTEL_DYNABASE_STACK_PROMETHEUS": theirs.endpoints.prometheus,
+        "OTEL_DYNABASE_STACK_ALERTMANAGER": theirs.endpoints.alertmanager,
     }
     ours = run("up", "--json", directory=second, env=environ)
     try:
