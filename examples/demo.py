@@ -117,8 +117,8 @@ class Stage:
 class Demo:
     """One run with its options; says on standard output how it is getting on.
 
-    `settings` are further environment variables of its processes, to which `prepare(directory)` adds, `collector` those
-    of the collector; `before_the_end` is called when the load is over.
+    `settings` are further environment variables of its processes, to which `prepare(directory)` adds; `collector` and
+    `configs` are as in `Stack`; `before_the_end` is called when the load is over.
     """
 
     def __init__(
@@ -128,6 +128,7 @@ class Demo:
         *,
         settings: Mapping[str, str] | None = None,
         collector: Mapping[str, str] | None = None,
+        configs: Sequence[Path] = (),
         prepare: Callable[[Path], Mapping[str, str]] = lambda _directory: {},
         before_the_end: Callable[[Stage], None] = lambda _stage: None,
     ) -> None:
@@ -135,6 +136,7 @@ class Demo:
         self._paint = paint
         self._settings = dict(settings or {})
         self._collector = collector
+        self._configs = configs
         self._prepare = prepare
         self._before_the_end = before_the_end
         self._began = time.monotonic()
@@ -241,10 +243,12 @@ class Demo:
             self._say(name, f"is up after {seconds:.1f} s")
 
         if self._options.keep:
-            self._endpoints = keeper.up(directory, ready).endpoints
+            state = keeper.up(directory, ready, collector=self._collector, configs=self._configs)
+            self._endpoints = state.endpoints
             yield self._endpoints
             return
-        with Stack(directory, authenticate=True, collector=self._collector, on_ready=ready) as stack:
+        collector, configs = self._collector, self._configs
+        with Stack(directory, authenticate=True, collector=collector, configs=configs, on_ready=ready) as stack:
             yield stack.endpoints
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import yaml
@@ -20,6 +21,7 @@ import yaml
 from examples import report
 from examples.demo import INTERRUPTED, Demo
 from examples.load import UnexpectedError
+from examples.service import ROOT
 from examples.stack.process import StartError
 from otel_dynabase.catalog.events import STORED
 from otel_dynabase.catalog.kinds import Histogram, Recorded
@@ -27,7 +29,6 @@ from otel_dynabase.catalog.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from examples.demo import Stage
     from examples.report import Paint
@@ -46,6 +47,7 @@ SETTINGS: Final = {
 }
 COLLECTOR: Final = {"OTELCOL_BUDGET_FREE": "1", "OTELCOL_MIN_STAY": "1s"}
 """Room for one free tenant, and for no longer than it is the busiest."""
+CONFIGS: Final = (ROOT / "collector/detail.yaml",)
 LIMITS: Final = {"enterprise": {"query_rate": 1}, "pro": {"connections": 1}}
 """Limits so low that everyday traffic stays at them."""
 
@@ -72,17 +74,27 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     paint = report.coloured if sys.stdout.isatty() and "NO_COLOR" not in os.environ else report.plain
     watch = Watch()
-    demo = Demo(options, paint, settings=SETTINGS, collector=COLLECTOR, prepare=_prepare, before_the_end=watch.wait)
+    demo = Demo(
+        options,
+        paint,
+        settings=SETTINGS,
+        collector=COLLECTOR,
+        configs=CONFIGS,
+        prepare=_prepare,
+        before_the_end=watch.wait,
+    )
     try:
         demo.run()
     except (StartError, UnexpectedError) as error:
         print(paint(report.RED, "error: ") + str(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; nothing is left running", file=sys.stderr)
+        left = "the stack goes on running if it was up" if options.keep else "nothing is left running"
+        print(f"interrupted; {left}", file=sys.stderr)
         return INTERRUPTED
     print()
     print("\n".join(table(watch.metrics, paint)), "", "\n".join(table(watch.events, paint)), sep="\n")
+    demo.farewell()
     print(json.dumps(watch.summary()))
     return 1 if watch.missing() else 0
 
@@ -95,7 +107,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seconds", type=float, default=16.0, help="length of the everyday traffic (default: 16)")
-    parser.set_defaults(seed=1, keep=False, directory=None)
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the stack running, to ask it; best with a --directory of its own"
+    )
+    parser.add_argument("--directory", type=Path, help="the stack's data and logs (default: temporary; --keep: .stack)")
+    parser.set_defaults(seed=1)
     return parser
 
 

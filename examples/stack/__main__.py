@@ -80,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="")
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--directory", type=Path, default=ROOT / ".stack", help="data, logs and state (default: .stack)")
-    start = commands.add_parser("up", parents=[where], help="start the stack and leave it running")
+    config = argparse.ArgumentParser(add_help=False)
+    merged = "merged over otelcol-config.yaml, like collector/detail.yaml; again for more"
+    config.add_argument("--config", type=Path, action="append", default=[], metavar="FILE", help=merged)
+    start = commands.add_parser("up", parents=[where, config], help="start the stack and leave it running")
     form = start.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the endpoints as one JSON object")
     form.add_argument("--env", action="store_true", help="print `export` lines for a shell")
@@ -97,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     go = commands.add_parser("go", help="run Go, installed first where there is none")
     go.add_argument("arguments", nargs=argparse.REMAINDER)
     go.set_defaults(command=_go)
-    keep = commands.add_parser("keep", parents=[where])  # what `up` runs in the background
+    keep = commands.add_parser("keep", parents=[where, config])  # what `up` runs in the background
     keep.set_defaults(command=_keep)
     return parser
 
@@ -111,7 +114,7 @@ def _up(options: argparse.Namespace) -> int:
         if not quiet:
             print(f"{_paint('32', 'up')}  {name}, {seconds:.1f} s")
 
-    state = keeper.up(options.directory.absolute(), ready)
+    state = keeper.up(options.directory.absolute(), ready, configs=options.config)
     if options.json:
         print(state.endpoints.to_json())
     elif options.env:
@@ -122,21 +125,8 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _exports(endpoints: Endpoints) -> str:
-    """Return lines for a shell: where SDKs send to, where the servers are, and where `otel-dynabase` asks."""
-    variables = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoints.otlp_grpc,
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-        "OTEL_EXPORTER_OTLP_HEADERS": endpoints.otlp_headers,
-        "POSTGRES": endpoints.postgres,
-        "CLICKHOUSE": endpoints.clickhouse,
-        "PROMETHEUS": endpoints.prometheus,
-        "ALERTMANAGER": endpoints.alertmanager,
-        "OTEL_DYNABASE_CLICKHOUSE_URL": endpoints.clickhouse,
-        "OTEL_DYNABASE_PROMETHEUS_URL": endpoints.prometheus,
-        "OTEL_DYNABASE_COLLECTOR_HEALTH_URL": endpoints.collector_health,
-        "OTEL_DYNABASE_COLLECTOR_METRICS_URL": endpoints.collector_metrics,
-    }
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    """Return lines for a shell."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in endpoints.environment().items())
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -189,7 +179,7 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _keep(options: argparse.Namespace) -> int:
-    keeper.keep(options.directory.absolute())
+    keeper.keep(options.directory.absolute(), options.config)
     return 0
 
 

@@ -24,7 +24,7 @@ from examples.stack.process import StartError, python_program
 from examples.stack.stack import Endpoints, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 STOP_TIMEOUT: Final = 90.0
 POLL: Final = 0.05
@@ -88,7 +88,7 @@ class State:
         new.replace(self.file(directory))
 
 
-def keep(directory: Path) -> None:
+def keep(directory: Path, configs: Sequence[Path] = ()) -> None:
     """Be the keeper: start the stack, tell the parent on standard output, and hold on until SIGTERM.
 
     Standard input is a pipe from `up`. If it ends before `up` has said to keep the stack, `up` was interrupted or
@@ -103,7 +103,7 @@ def keep(directory: Path) -> None:
     def ready(name: str, seconds: float) -> None:
         _tell({"ready": name, "seconds": seconds})
 
-    with Stack(directory, authenticate=True, on_ready=ready) as stack:
+    with Stack(directory, authenticate=True, configs=configs, on_ready=ready) as stack:
         pids = {part.name: part.pid for part in stack.parts}
         State(me, identity(me) or "", stack.endpoints, pids).write(directory)
         try:
@@ -139,25 +139,33 @@ def _detach_output() -> None:
     os.dup2(nothing, 1)
 
 
-def up(directory: Path, on_ready: Callable[[str, float], None]) -> State:
-    """Start a detached stack and return its state; return the running one's if there is one.
+def up(
+    directory: Path,
+    on_ready: Callable[[str, float], None],
+    *,
+    collector: Mapping[str, str] | None = None,
+    configs: Sequence[Path] = (),
+) -> State:
+    """Start a detached stack and return its state; return the running one's, as it is, if there is one.
 
-    Raises StartError with the end of the keeper's log.
+    `collector` and `configs` are as in `Stack`. Raises StartError with the end of the keeper's log.
     """
     with locked(directory / "up.lock", "another process is starting or stopping this stack; waiting for it"):
-        return State.read(directory) or _start(directory, on_ready)
+        return State.read(directory) or _start(directory, on_ready, collector or {}, configs)
 
 
-def _start(directory: Path, on_ready: Callable[[str, float], None]) -> State:
+def _start(
+    directory: Path, on_ready: Callable[[str, float], None], collector: Mapping[str, str], configs: Sequence[Path]
+) -> State:
     log = directory / "stack.log"
     program, env = python_program("examples.stack")
     with log.open("w") as errors:
         keeper = subprocess.Popen(
-            [*program, "keep", "--directory", str(directory)],
+            [*program, "keep", "--directory", str(directory), *(f"--config={file.absolute()}" for file in configs)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=env,
+            env={**env, **collector},  # the collector inherits it
             start_new_session=True,
         )
     with keeper, contextlib.ExitStack() as interrupted:

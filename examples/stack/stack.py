@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from examples.stack import build
 from examples.stack.alertmanager import Alertmanager
 from examples.stack.clickhouse import ClickHouse
-from examples.stack.collector import Collector, CollectorPorts, remembered_token
+from examples.stack.collector import CONFIG, Collector, CollectorPorts, remembered_token
 from examples.stack.postgres import Postgres
 from examples.stack.process import free_port, is_free
 from examples.stack.prometheus import Prometheus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -70,6 +70,22 @@ class Endpoints:
         """Return a JSON object with the same names."""
         return json.dumps(asdict(self))
 
+    def environment(self) -> dict[str, str]:
+        """Return variables: where SDKs send to, where the servers are, and where `otel-dynabase` asks."""
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_grpc,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_HEADERS": self.otlp_headers,
+            "POSTGRES": self.postgres,
+            "CLICKHOUSE": self.clickhouse,
+            "PROMETHEUS": self.prometheus,
+            "ALERTMANAGER": self.alertmanager,
+            "OTEL_DYNABASE_CLICKHOUSE_URL": self.clickhouse,
+            "OTEL_DYNABASE_PROMETHEUS_URL": self.prometheus,
+            "OTEL_DYNABASE_COLLECTOR_HEALTH_URL": self.collector_health,
+            "OTEL_DYNABASE_COLLECTOR_METRICS_URL": self.collector_metrics,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -110,9 +126,9 @@ class Stack:
     """All parts, connected; a context manager that starts and stops them.
 
     Directories, ports and the token stay the same over a restart, of a part or of the whole. Without `authenticate` the
-    collector asks for no token; `collector` sets variables of `otelcol-config.yaml`. A part that the environment
-    replaces (`EXISTING`) is used but neither started nor stopped. Each part may be started, stopped, killed, paused and
-    resumed.
+    collector asks for no token; `collector` sets variables of `otelcol-config.yaml`, and `configs` are merged over it.
+    A part that the environment replaces (`EXISTING`) is used but neither started nor stopped. Each part may be started,
+    stopped, killed, paused and resumed.
     """
 
     def __init__(
@@ -122,6 +138,7 @@ class Stack:
         ports: Ports | None = None,
         authenticate: bool = False,
         collector: Mapping[str, str] | None = None,
+        configs: Sequence[Path] = (),
         environ: Mapping[str, str] = os.environ,
         on_ready: Callable[[str, float], None] = lambda _name, _seconds: None,
     ) -> None:
@@ -134,7 +151,7 @@ class Stack:
         self.clickhouse = self._clickhouse()
         self.alertmanager = self._alertmanager()
         self.prometheus = self._prometheus()
-        self.collector = self._collector(collector or {})
+        self.collector = self._collector(collector or {}, configs)
 
     def _existing(self, name: str) -> str:
         return self._environ.get(PREFIX + name, "")
@@ -167,7 +184,7 @@ class Stack:
             alertmanager=self.alertmanager.url,
         )
 
-    def _collector(self, settings: Mapping[str, str]) -> Collector:
+    def _collector(self, settings: Mapping[str, str], configs: Sequence[Path]) -> Collector:
         if value := self._existing("COLLECTOR"):
             grpc, _, health = value.partition(",")
             if not health:
@@ -180,6 +197,7 @@ class Stack:
             clickhouse=self.clickhouse.url,
             prometheus=self.prometheus.url,
             ports=CollectorPorts(ports.grpc, ports.http, ports.health, ports.metrics),
+            config=(CONFIG, *configs),
             env=settings,
         )
 

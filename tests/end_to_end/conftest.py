@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from examples.stack import keeper
+from examples.stack.clickhouse import ClickHouse
 from examples.stack.postgres import Postgres
+from examples.stack.prometheus import Prometheus
 from examples.stack.stack import Stack
-from tests.end_to_end.running import App
+from tests.end_to_end.running import ROOT, AfterSignals, App
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +32,27 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server.stop()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def after_signals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AfterSignals]:
+    """Run `examples.signals` on a stack of its own, once for all who ask its stores."""
+    directory = tmp_path_factory.mktemp("signals")
+    command = [sys.executable, "-m", "examples.signals", "--keep", "--directory", str(directory)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+        state = keeper.State.read(directory)
+        assert state is not None, done.stdout + done.stderr
+        at = state.endpoints
+        yield AfterSignals(
+            done,
+            Postgres.existing(at.postgres),
+            ClickHouse.existing(at.clickhouse),
+            Prometheus.existing(at.prometheus),
+            at.environment(),
+        )
+    finally:
+        keeper.down(directory)
 
 
 @pytest.fixture

@@ -7,16 +7,34 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from examples.stack.clickhouse import ClickHouse
+    from examples.stack.postgres import Postgres
+    from examples.stack.prometheus import Prometheus
     from examples.stack.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTRUMENT = Path(sys.executable).with_name("opentelemetry-instrument")
+
+
+@dataclass(frozen=True, slots=True)
+class AfterSignals:
+    """What `examples.signals` has printed, and the stores with all that it left there; its processes have ended.
+
+    `environment` is that of a shell that asks them.
+    """
+
+    done: subprocess.CompletedProcess[str]
+    postgres: Postgres
+    clickhouse: ClickHouse
+    prometheus: Prometheus
+    environment: dict[str, str]
 
 
 def eventually(look: Callable[[], Any], wanted: Callable[[Any], bool], within: float = 60.0) -> Any:
