@@ -87,6 +87,7 @@ EVICTION = Attribute("reason", "Why it had to go.", ("lru", "tier_demotion", "me
 HOUR = Attribute("hour", "The hour of the day, UTC.", tuple(str(hour) for hour in range(24)))
 PERIOD = Attribute("duration_category", "How long the tenant was active.", ("<1h", "1-4h", "4-24h", ">24h"))
 BREAKER_STATE = Attribute("state", "What a circuit breaker does.", ("closed", "half_open", "open"))
+SLO = Attribute("slo", "Which objective.", ("query_latency", "availability", "cold_start"))
 SLO_LATENCY = Attribute("slo_threshold_ms", "The plan's objective in milliseconds; 0: none may happen.")
 SLO_SHARE = Attribute("slo_threshold_percent", "The plan's objective in percent.")
 EVENT_OUTCOME = Attribute(

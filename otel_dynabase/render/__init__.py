@@ -7,6 +7,7 @@ a whole.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otel_dynabase import config
@@ -84,7 +85,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 """What stands between which markers."""
 
-WHOLE: dict[str, Callable[[], str]] = {"collector/prometheus/slo-tracking.yml": rules.slo_tracking}
+WHOLE: dict[str, Callable[[], str]] = {
+    f"collector/prometheus/{name}": partial(rules.file, name) for name in rules.FILES
+}
 """Files that are derived from the first line to the last."""
 
 

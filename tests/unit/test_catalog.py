@@ -43,19 +43,25 @@ SEMCONV = {
         "count", "idle.max", "idle.min", "max", "pending_requests", "timeouts", "create_time", "wait_time", "use_time",
     )),
 }  # fmt: skip
+OBJECTIVES = {
+    "slo_target", "plan:slo_events:rate1m", "plan:slo_bad_events:rate1m", "plan:slo_bad_events:share30d",
+    "plan:slo_error_budget_remaining:30d",
+    *(f"plan:slo_burn_rate:{window}" for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d")),
+}  # fmt: skip
+"""What compliance and budgets are computed from."""
 
 
 def test_names_are_unique_and_all_that_were_promised_are_there():
     assert len(BY_NAME) == len(METRICS)
     itself = {name for name in BY_NAME if name.startswith("otel_dynabase.")}
-    assert set(BY_NAME) - itself == TICKET | SEMCONV | {"tenants.affected"}
+    assert set(BY_NAME) - itself == TICKET | SEMCONV | OBJECTIVES | {"tenants.affected"}
     assert len(TICKET) == 40
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_a_metric_is_well_formed(metric):
     if isinstance(metric, Recorded):
-        assert re.fullmatch(r"slo_[a-z_]+", metric.name)
+        assert re.fullmatch(r"slo_[a-z_]+|plan:slo_[a-z_]+:[a-z]*\d+[mhd]", metric.name)
     else:
         assert re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+", metric.name)
         assert re.fullmatch(r"s|By|\{[a-z]+\}", metric.unit), "a unit of 1 becomes _ratio"

@@ -8,6 +8,7 @@ from otel_dynabase.catalog.kinds import Metric
 from otel_dynabase.catalog.metrics.client import *
 from otel_dynabase.catalog.metrics.enforcement import *
 from otel_dynabase.catalog.metrics.itself import *
+from otel_dynabase.catalog.metrics.objectives import *
 from otel_dynabase.catalog.metrics.platform import *
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -1,4 +1,4 @@
-"""What a tenant is and does over time: tier, plan, resources, caches, patterns, objectives."""
+"""What a tenant is and does over time: tier, plan, resources, caches, patterns."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from otel_dynabase.catalog.attributes import (
     PROJECT,
     RESOURCE,
     SCALE_REASON,
-    SLO_LATENCY,
-    SLO_SHARE,
     TENANT_LABELS,
     TIER,
     TO_PLAN,
     TO_TIER,
     TRANSITION,
 )
-from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, Recorded
+from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram
 
 # --- lifecycle --------------------------------------------------------------------------------------------------------
 
@@ -154,22 +152,4 @@ IDLE_DURATION = Histogram(
     "tenant.idle.duration", "s", TENANT_LABELS,
     "Time between the end of a tenant's statement and the beginning of its next, as this process sees them.",
     buckets=(1, 60, 300, 900, 3600, 14400, 86400),
-)  # fmt: skip
-
-# --- objectives -------------------------------------------------------------------------------------------------------
-
-QUERY_COMPLIANCE = Recorded(
-    "slo_query_latency_compliance", "1", (PLAN, SLO_LATENCY),
-    "Share of statements within the plan's objective; absent where there were none.",
-    sources=("rule",),
-)  # fmt: skip
-COLD_START_COMPLIANCE = Recorded(
-    "slo_cold_start_compliance", "1", (PLAN, SLO_LATENCY),
-    "Share of cold starts within the plan's objective; absent where there were none.",
-    sources=("rule",),
-)  # fmt: skip
-AVAILABILITY_COMPLIANCE = Recorded(
-    "slo_availability_compliance", "1", (PLAN, SLO_SHARE),
-    "Share of attempts that the platform did not fail: what the customer's own SQL did wrong is no failure of it.",
-    sources=("rule",),
 )  # fmt: skip
