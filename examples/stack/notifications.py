@@ -7,6 +7,7 @@ and keeps what came, with the time it came.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import threading
 import time
@@ -42,6 +43,11 @@ class Notification:
     to: str
     title: str
     text: str
+
+    def tells(self, alert: str, plan: str) -> bool:
+        """Say whether it tells that this alert fires for this plan."""
+        of_plan = re.match(rf"\[\w+\] {plan}: ", self.title) is not None
+        return of_plan and re.search(rf"^\*?{alert}\*?: ", self.text, re.MULTILINE) is not None
 
 
 class Notifications:
