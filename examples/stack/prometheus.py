@@ -35,6 +35,15 @@ class Sample:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An expression's result: the labels of its series; how many series and samples were read for it."""
+
+    series: list[dict[str, str]]
+    touched: int
+    samples: int
+
+
 class Prometheus(Part):
     """One Prometheus server on loopback; the port stays the same over restarts.
 
@@ -137,6 +146,18 @@ class Prometheus(Part):
         if data["resultType"] in {"scalar", "string"}:
             return [Sample({}, float(data["result"][1]))]
         return [Sample(row["metric"], float(row["value"][1])) for row in data["result"]]
+
+    def measured(self, promql: str, *, start: float, end: float, step: float = 0) -> Measured:
+        """Evaluate an expression every `step` seconds, or only at the end without, and say what that took.
+
+        Raises PrometheusError when the expression is refused.
+        """
+        times = {"start": str(start), "end": str(end), "step": str(step)} if step else {"time": str(end)}
+        data = self._get("query_range" if step else "query", query=promql, stats="all", **times)
+        samples = data["stats"]["samples"]
+        scalar = data["resultType"] in {"scalar", "string"}
+        series = [{}] if scalar else [row["metric"] for row in data["result"]]
+        return Measured(series, samples["seriesTouched"], samples["samplesRead"])
 
     def series(self, *selectors: str) -> list[dict[str, str]]:
         """Return the labels of every series that one of the selectors matches."""

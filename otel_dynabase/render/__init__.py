@@ -85,8 +85,25 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }
 """What stands between which markers."""
 
+DASHBOARDS = (
+    "dynabase-tier-health",
+    "dynabase-tenant-patterns",
+    "dynabase-tier-economics",
+    "dynabase-slo-tracking",
+    "dynabase-tenant",
+)
+
+
+def dashboard(uid: str) -> str:
+    """Return one of Grafana's dashboards."""
+    from otel_dynabase.render import dashboards  # noqa: PLC0415  # Grafana's library is there for rendering only
+
+    return dashboards.document(uid)
+
+
 WHOLE: dict[str, Callable[[], str]] = {
-    f"collector/prometheus/{name}": partial(rules.file, name) for name in rules.FILES
+    **{f"collector/prometheus/{name}": partial(rules.file, name) for name in rules.FILES},
+    **{f"collector/grafana/dashboards/{uid}.json": partial(dashboard, uid) for uid in DASHBOARDS},
 }
 """Files that are derived from the first line to the last."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from typing import TYPE_CHECKING
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "Prefer using dashboardv2", DeprecationWarning)
@@ -23,12 +22,9 @@ from otel_dynabase.render.dashboards.tenant_patterns import TENANT_PATTERNS
 from otel_dynabase.render.dashboards.tier_economics import TIER_ECONOMICS
 from otel_dynabase.render.dashboards.tier_health import TIER_HEALTH
 
-if TYPE_CHECKING:
-    from otel_dynabase.render.dashboards.board import Board
-
-BOARDS = (TIER_HEALTH, TENANT_PATTERNS, TIER_ECONOMICS, SLO_TRACKING, TENANT)
+BOARDS = {board.uid: board for board in (TIER_HEALTH, TENANT_PATTERNS, TIER_ECONOMICS, SLO_TRACKING, TENANT)}
 
 
-def document(board: Board) -> str:
+def document(uid: str) -> str:
     """Return a dashboard's file."""
-    return json.dumps(board.drawn(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(BOARDS[uid].drawn(), cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

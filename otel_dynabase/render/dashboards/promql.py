@@ -14,14 +14,15 @@ from otel_dynabase.catalog.plans import TIERS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_dynabase.catalog.attributes import Attribute
     from otel_dynabase.catalog.kinds import Histogram, Metric
 
 RATE = "$__rate_interval"
 
 
-def chosen(metric: Metric, *matchers: str, part: str = "") -> str:
-    """Return the selector of a metric's series of the chosen plans and tiers; `part`: `_bucket` or `_count`."""
-    variables = [f'{label.name}=~"${label.name}"' for label in (PLAN, TIER) if label in metric.labels]
+def chosen(metric: Metric, *matchers: str, part: str = "", by: tuple[Attribute, ...] = (PLAN, TIER)) -> str:
+    """Return the selector of a metric's series of what is chosen; `part`: `_bucket` or `_count`."""
+    variables = [f'{label.name}=~"${label.name}"' for label in by if label in metric.labels]
     return f"{metric.prometheus}{part}{{{', '.join([*variables, *matchers])}}}"
 
 
@@ -40,10 +41,9 @@ def increase(metric: Metric, by: str, *matchers: str, window: str, part: str = "
     return _sum(by, f"increase({chosen(metric, *matchers, part=part)}[{window}])")
 
 
-def quantile(share: float, histogram: Histogram, by: str, *matchers: str) -> str:
-    """Return a quantile of a histogram: one for each value of `by`, not one for each series."""
-    buckets = _sum(f"le, {by}" if by else "le", f"rate({chosen(histogram, *matchers, part='_bucket')}[{RATE}])")
-    return f"histogram_quantile({share:g}, {buckets})"
+def quantile(share: float, rates: str) -> str:
+    """Return a quantile for each plan out of the rates of a histogram's buckets: one, not one for each series."""
+    return f"histogram_quantile({share:g}, sum by (le, plan) ({rates}))"
 
 
 def distribution(

@@ -20,7 +20,8 @@ MOST: Final = 500
 BEFORE: Final = 30
 """Days before the range in which the beginning of a sleep is looked for."""
 TENANTS: Final = f"project_id NOT IN ('', '_other', '{PROBE_PROJECT}')"
-CHOSEN: Final = "plan IN (${plan:singlequote}) AND tier IN (${tier:singlequote})"
+CHOSEN: Final = "event.plan IN (${plan:singlequote}) AND event.tier IN (${tier:singlequote})"
+"""Of the events that a question calls `event`: its answer may have columns of the same names."""
 PROJECT: Final = "project_id = ${project:singlequote}"
 AWAKE: Final = "(event_type = 'cold_start' OR event_type = 'tier_transition' AND target_tier != 'COLD')"
 
@@ -37,7 +38,7 @@ SELECT
     countIf(event_type = 'cold_start') AS cold_starts,
     countIf(event_type = 'circuit_breaker_event' AND state = 'open') AS breaker_opened,
     max(Timestamp) AS last_event
-FROM tier_events FINAL
+FROM tier_events AS event FINAL
 WHERE $__timeFilter(Timestamp) AND {TENANTS} AND {CHOSEN}
   AND event_type IN ('limit_hit', 'cold_start', 'circuit_breaker_event')
 GROUP BY project_id
@@ -85,8 +86,8 @@ FROM
         argMax(plan, (Timestamp, event_seq)) OVER (PARTITION BY project_id) AS plan_now
     FROM tier_events FINAL
     WHERE $__timeFilter(Timestamp) AND {TENANTS} AND event_type IN ('tier_ceiling_hit', 'plan_change')
-)
-WHERE event_type = 'tier_ceiling_hit' AND plan = plan_now AND {CHOSEN}
+) AS event
+WHERE event_type = 'tier_ceiling_hit' AND event.plan = plan_now AND {CHOSEN}
 GROUP BY project_id, resource
 ORDER BY hits DESC, project_id, resource
 LIMIT 100"""
@@ -137,8 +138,9 @@ SELECT
     argMax(if(event_type = 'tier_transition', target_tier, tier), Timestamp) AS tier,
     argMax(tenant_id, Timestamp) AS tenant,
     toString(toDateTime(max(Timestamp))) AS `last event`
-FROM tier_events FINAL
-WHERE {PROJECT} AND Timestamp <= $__toTime AND tier != ''"""
+FROM tier_events AS event FINAL
+WHERE {PROJECT} AND Timestamp <= $__toTime AND event.tier != ''
+HAVING count() > 0"""
 
 MY_SLEEP: Final = asleep(PROJECT, "saved")
 
@@ -237,8 +239,8 @@ FROM
     -- what a series rose by since its point before; delta series say so themselves; one that begins, begins at 0
     SELECT
         TimeUnix AS at,
-        if(AggregationTemporality = 1, Count, Count - least(Count, lagInFrame(Count, 1, 0) OVER of_series)) AS times,
-        if(AggregationTemporality = 1, Sum, Sum - least(Sum, lagInFrame(Sum, 1, 0) OVER of_series)) AS spent,
+        toFloat64(Count) - if(AggregationTemporality = 1, 0, lagInFrame(toFloat64(Count)) OVER of_series) AS times,
+        Sum - if(AggregationTemporality = 1, 0, lagInFrame(Sum) OVER of_series) AS spent,
         row_number() OVER of_series > 1 OR StartTimeUnix >= $__fromTime OR AggregationTemporality = 1 AS known
     FROM metric_detail_histogram FINAL
     WHERE {PROJECT} AND MetricName = '{QUERY_DURATION.name}' AND $__timeFilter(TimeUnix)

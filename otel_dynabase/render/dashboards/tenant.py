@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_dynabase.catalog.metrics import QUERIES, QUERY_DURATION, QUEUE_DEPTH
+from otel_dynabase.catalog.metrics import CURRENT_TIER, QUERIES, QUERY_DURATION, QUEUE_DEPTH
 from otel_dynabase.catalog.plans import PLAN_TABLE
 from otel_dynabase.render.dashboards import kinds, links, selects
 from otel_dynabase.render.dashboards.board import COST, Board, found
@@ -12,6 +12,7 @@ from otel_dynabase.render.dashboards.panel import Ask, Panel, Select, Step
 from otel_dynabase.render.dashboards.promql import RATE
 
 MINE: Final = 'project_id="$project"'
+KNOWN_BY: Final = f'__name__=~"{QUERIES.prometheus}|{CURRENT_TIER.prometheus}"'
 OF_DETAIL: Final = (
     "Out of the detail of metrics in ClickHouse, which has every tenant where collector/detail.yaml is on."
 )
@@ -41,7 +42,7 @@ PANELS: Final = (
         kind=kinds.figures,
         what="0: the project is folded into _other there, and the panels that ask Prometheus are empty; everything "
         "else here comes from ClickHouse and is complete. The collector tells in the events below when that changed.",
-        queries=(Ask(f"count({{{MINE}}}) or vector(0)", "series", instant=True),),
+        queries=(Ask(f"count({{{KNOWN_BY}, {MINE}}}) or vector(0)", "series", instant=True),),
         texts={"0": ("none: folded into _other", "text")},
         width=8,
         height=4,

@@ -163,12 +163,11 @@ PANELS: Final = (
         "where a fleet-wide change hurts most, a light one where to make it.",
         queries=(
             Ask(
-                f"label_replace(3600 * sum by (hour) (avg_over_time({BY_HOUR}{{{', '.join(OF_CHOSEN)}}}[1h])), "
+                f"label_replace(3600 * sum by (hour) (avg_over_time({BY_HOUR}{{{', '.join(OF_CHOSEN)}}}[10m])), "
                 '"hour", "0$1", "hour", "(.)")',
                 "{{hour}} h",
             ),
         ),
-        step="1h",
         repeat="tier",
         width=24,
         height=10,

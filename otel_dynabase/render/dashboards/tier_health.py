@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_dynabase.catalog.attributes import CACHE_LEVEL, OTHER_PROJECT
+from otel_dynabase.catalog.attributes import CACHE_LEVEL
 from otel_dynabase.catalog.metrics import (
     BREAKER_STATE_GAUGE,
     COLD_START_DURATION,
@@ -21,15 +21,14 @@ from otel_dynabase.render.dashboards.board import PLANS, TIERS, Board, choice
 from otel_dynabase.render.dashboards.panel import Ask, Panel, Select, Step
 from otel_dynabase.render.dashboards.promql import RATE, chosen, increase, per_minute, total
 from otel_dynabase.render.dashboards.selects import IN_TROUBLE
+from otel_dynabase.render.rules import REJECTIONS_A_MINUTE
 
 TOP: Final = 20
 """As many tenants as a panel names."""
-REJECTIONS_A_MINUTE: Final = 5
 BREAKER: Final = {"0": ("closed", "green"), "1": ("half-open", "yellow"), "2": ("open", "red")}
-NAMED: Final = f'project_id!="{OTHER_PROJECT}"'
 WORST_BREAKERS: Final = (
-    f"max by (project_id, plan) ({chosen(BREAKER_STATE_GAUGE, NAMED)}) and on (project_id) topk({TOP}, "
-    f"max by (project_id) (avg_over_time({chosen(BREAKER_STATE_GAUGE, NAMED)}[$__range] @ end())) > 0)"
+    f"max by (project_id, plan) ({chosen(BREAKER_STATE_GAUGE)}) and on (project_id, plan) topk({TOP}, "
+    f"max by (project_id, plan) (avg_over_time({chosen(BREAKER_STATE_GAUGE)}[$__range] @ end())) > 0)"
 )
 
 PANELS: Final = (
@@ -127,10 +126,10 @@ PANELS: Final = (
         title="Circuit Breaker Status",
         kind=kinds.states,
         what=f"The worst state in each plan, and the {TOP} tenants whose breakers were open longest. One tenant: its "
-        "database; many at once: a server they share.",
+        "database; many at once: a server they share. `_other` is the worst of those without series of their own.",
         queries=(
             Ask(f"max by (plan) ({chosen(BREAKER_STATE_GAUGE)})", "{{plan}}: worst"),
-            Ask(WORST_BREAKERS, "{{project_id}}"),
+            Ask(WORST_BREAKERS, "{{plan}}: {{project_id}}"),
         ),
         texts=BREAKER,
         links=(links.OF_SERIES,),
