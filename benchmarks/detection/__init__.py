@@ -1,0 +1,1 @@
+"""Seconds from the start of a fault to somebody being told: `python -m benchmarks.detection --help`."""
