@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,7 @@ from examples.stack import keeper
 from examples.stack.clickhouse import ClickHouse
 from examples.stack.prometheus import Prometheus
 from otel_dynabase.catalog.metrics import TENANTS_BY_TIER
+from otel_dynabase.render.rules import RECORDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 DASHBOARDS: Final = ROOT / "collector/grafana/dashboards"
 SECONDS: Final = 900
 """The range that is looked at: the demo is in it."""
+LOOKBACK: Final = 290
+"""Seconds for which Prometheus shows a value after the last one has come: a little less than five minutes."""
+PATIENCE: Final = 75.0
+RECORDED: Final = tuple(rule.name for rule in RECORDINGS if rule.name.endswith(":rate5m"))
 EPILOG: Final = """\
 a panel that asks about one project is asked about each that has events: its figures are those of the largest answer.
 the last line is JSON: panels, of which each has dashboard, panel, store, rows, read (rows of ClickHouse's, samples of
@@ -83,7 +89,7 @@ def _measure(directory: Path) -> list[Touched]:
 
 
 def measure(prometheus: Prometheus, clickhouse: ClickHouse) -> list[Touched]:
-    """Ask everything that the dashboards ask about the SECONDS until the observer's last word."""
+    """Ask everything that the dashboards ask about the last SECONDS, when the recordings that they read are there."""
     end = _end(prometheus)
     over = Range(end - SECONDS, end)
     asker = Asker(prometheus, clickhouse, over)
@@ -101,8 +107,12 @@ def measure(prometheus: Prometheus, clickhouse: ClickHouse) -> list[Touched]:
 
 
 def _end(prometheus: Prometheus) -> int:
+    """Wait until what is recorded once a minute is there; return now, or when the observer's gauges were there last."""
+    deadline = time.monotonic() + PATIENCE
+    while not all(map(prometheus.query, RECORDED)) and time.monotonic() < deadline:
+        time.sleep(1)
     (last,) = prometheus.query(f"max(max_over_time(timestamp({TENANTS_BY_TIER.prometheus})[1h:5s]))")
-    return int(last.value)
+    return min(int(time.time()), int(last.value) + LOOKBACK)
 
 
 def _projects(clickhouse: ClickHouse) -> list[str]:

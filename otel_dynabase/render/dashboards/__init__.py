@@ -12,7 +12,8 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "Prefer using dashboardv2", DeprecationWarning)
-    import grafana_foundation_sdk.builders.dashboard  # noqa: F401  # what warns when it is imported first
+    import grafana_foundation_sdk.builders.barchart  # these two warn, when they are imported first
+    import grafana_foundation_sdk.builders.dashboard  # noqa: F401
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
