@@ -3,8 +3,9 @@
     DIRECTORY=tenants.yaml PAGES=pages OTEL_DYNABASE_DIRECTORY=tenants.yaml OTEL_DYNABASE_FLUSH_ON_SIGTERM=true \
         opentelemetry-instrument uvicorn examples.controlplane:app
 
-What only it knows it reports itself, with `otel_dynabase.report`: which level of its cache answered, what that gave up.
-Changes of tier and plan it just writes into the directory: `otel-dynabase observe` sees them there.
+What only it knows it reports itself, with `otel_dynabase.report`: which level of its cache answered, what that gave up,
+and what made it change a tier. Changes of plan it just writes into the directory: `otel-dynabase observe` sees them
+there, and leaves those of tiers to us (OTEL_DYNABASE_OBSERVE_TELLS).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import OrderedDict, deque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from starlette.applications import Starlette
@@ -96,24 +97,32 @@ class Control:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def change(self, project: str, **fields: str) -> None:
-        """Change a project's row, for every reader at once. Raises HTTPException for a project that is not there."""
+    def change(self, project: str, **fields: str) -> dict[str, Any]:
+        """Change a project's row, for every reader at once; return it as it was.
+
+        Raises HTTPException for a project that is not there.
+        """
         content = yaml.safe_load(self._directory.read_text())
         rows = [row for row in content["tenants"] if row["project_id"] == project]
         if not rows:
             raise HTTPException(404, "no such project")
+        before = dict(rows[0])
         rows[0].update(fields)
         draft = self._directory.with_suffix(".new")
         draft.write_text(yaml.safe_dump(content))
         draft.replace(self._directory)
+        return before
 
 
 async def change_tier(request: Request) -> Response:
-    """PUT /{project}/tier, JSON with `tier` and `reason`: start, resize or give up its compute."""
-    wanted = await request.json()
-    fields = {"tier": wanted["tier"], "tier_reason": wanted["reason"]}
-    request.app.state.control.change(request.path_params["project"], **fields)
-    return JSONResponse(fields)
+    """PUT /{project}/tier, JSON with `tier`, `reason` and `conditions`: start, resize or give up its compute."""
+    project, wanted = request.path_params["project"], await request.json()
+    tier, reason = wanted["tier"], wanted["reason"]
+    before = request.app.state.control.change(project, tier=tier, tier_reason=reason)
+    report.tier_transition(
+        project, source=before["tier"], target=tier, reason=reason, trigger_conditions=wanted["conditions"]
+    )
+    return JSONResponse({"tier": tier})
 
 
 async def change_plan(request: Request) -> Response:

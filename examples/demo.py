@@ -180,6 +180,7 @@ class Demo:
             "OTEL_DYNABASE_OBSERVE_SERVERS": f"{endpoints.postgres} {sleeper.dsn()}",
             "OTEL_DYNABASE_OBSERVE_INTERVAL": "1",
             "OTEL_DYNABASE_OBSERVE_USAGE_INTERVAL": "2",
+            "OTEL_DYNABASE_OBSERVE_TELLS": "plan_changes,scale_to_zero",  # the platform tells of its tiers itself
             **self._settings,
         }
         with Observer("observer", directory, endpoints, environment) as observer:
@@ -188,6 +189,7 @@ class Demo:
 
     @contextlib.contextmanager
     def _platform(self, directory: Path, endpoints: Endpoints) -> Iterator[WebService]:
+        shutil.rmtree(directory / "pages", ignore_errors=True)  # another run's cache would answer
         environment = {
             "DIRECTORY": str(directory / "tenants.yaml"),
             "PAGES": str(directory / "pages"),

@@ -89,6 +89,10 @@ MARGIN: Final = 2.5
 """Seconds that connections stay busy after those who wait have given up."""
 SETTLE: Final = 0.25
 """Seconds for requests on the same machine to arrive, or a closed connection to be noticed."""
+LATELY: Final = 5.0
+"""Seconds that the platform looks back when it judges a tenant's tier."""
+HOT_FROM: Final = 10
+"""Requests in LATELY that it keeps a tenant HOT for: about half of what any paid plan's everyday traffic is."""
 NOTICED: Final = 3.0
 """Seconds until a change of the directory has been seen by everybody who reads it."""
 
@@ -122,6 +126,8 @@ class Load:
     say: Say
     caused: Ledger = field(default_factory=Ledger)
     requests: int = 0
+    sent: dict[str, list[float]] = field(default_factory=dict)
+    """When each project's requests were sent."""
 
     async def run(self, tenants: Sequence[Tenant]) -> None:
         """Drive all tenants at once; raises UnexpectedError as soon as one gets another answer than arranged."""
@@ -171,6 +177,7 @@ class Load:
     async def _send(self, tenant: Tenant, effect: Effect, path: str, **request: Any) -> httpx.Response:
         """Send one request, hold the answer against the expected one, and write down what it caused."""
         self.requests += 1
+        self.sent.setdefault(tenant.project_id, []).append(time.monotonic())
         method = "POST" if "json" in request else "GET"
         answer = await self.http.request(method, f"/{tenant.project_id}/{path}", **request)
         if answer.status_code != effect.status:
@@ -275,7 +282,7 @@ class Load:
 
     # --- what the platform does ---------------------------------------------------------------------------------------
 
-    async def _decree(self, tenant: Tenant, what: str, causes: Mapping[tuple[str, str], int], **wanted: str) -> None:
+    async def _decree(self, tenant: Tenant, what: str, causes: Mapping[tuple[str, str], int], **wanted: Any) -> None:
         """Have the control plane change a tenant, and wait until everybody must have seen it."""
         answer = await self.platform.put(f"/{tenant.project_id}/{what}", json=wanted)
         if not answer.is_success:
@@ -285,26 +292,34 @@ class Load:
             self.caused[Entry(plan, tenant.project_id, kind, detail)] += count
         await asyncio.sleep(NOTICED)
 
-    async def _move(self, tenant: Tenant, source: str, target: str, reason: str) -> None:
+    async def _move(self, tenant: Tenant, source: str, target: str, reason: str, **why: float) -> None:
         causes = {(TRANSITIONS, f"{source} {target} {reason}"): 1}
         if target == "COLD":
             causes[SCALED, "idle_timeout"] = 1
-        await self._decree(tenant, "tier", causes, tier=target, reason=reason)
+        await self._decree(tenant, "tier", causes, tier=target, reason=reason, conditions=why)
+
+    async def _judge(self, tenant: Tenant, source: str, target: str, reason: str) -> None:
+        now = time.monotonic()
+        lately = sum(when > now - LATELY for when in self.sent[tenant.project_id])
+        why = {f"request_count_{LATELY:.0f}s": lately, "threshold_for_hot": HOT_FROM}
+        await self._move(tenant, source, target, reason, **why)
 
     async def promote(self, tenant: Tenant) -> None:
-        """More queries than its tier is for: it gets a larger one."""
+        """More requests than its tier is for: it gets a larger one."""
         self.say(tenant.project_id, "is promoted from WARM to HOT")
-        await self._move(tenant, "WARM", "HOT", "automatic_promotion")
+        await self._judge(tenant, "WARM", "HOT", "automatic_promotion")
 
-    async def demote(self, tenant: Tenant) -> None:
-        """Fewer queries than its tier is for: it gets a smaller one."""
+    async def overrun_and_demote(self, tenant: Tenant) -> None:
+        """While its statements hang until they time out it asks for little else: the platform takes it for idle."""
+        await self.overrun(tenant)
         self.say(tenant.project_id, "is demoted from HOT to WARM")
-        await self._move(tenant, "HOT", "WARM", "automatic_demotion")
+        await self._judge(tenant, "HOT", "WARM", "automatic_demotion")
 
     async def fall_asleep(self, tenant: Tenant) -> None:
         """Its day is over: its compute is given up."""
         self.say(tenant.project_id, "is idle: its compute is scaled to zero")
-        await self._move(tenant, "WARM", "COLD", "scale_to_zero")
+        idle = time.monotonic() - self.sent[tenant.project_id][-1]
+        await self._move(tenant, "WARM", "COLD", "scale_to_zero", idle_seconds=round(idle, 1))
 
     async def pay_more(self, tenant: Tenant) -> None:
         """Its customer buys a larger plan, when its day is over."""
@@ -335,12 +350,11 @@ INCIDENTS: Final[Mapping[str, Callable[[Load, Tenant], Awaitable[None]]]] = {
     "proj_birch": Load.saturate,
     "proj_cedar": Load.exhaust,
     "proj_dune": Load.repeat_itself,
-    "proj_ember": Load.overrun,
+    "proj_ember": Load.overrun_and_demote,
     SLEEPER: Load.sleep,
     "proj_heron": Load.saturate,
     LOCKED_OUT: Load.locked_out,
     CONNECTION_LIMITED: Load.crowd,
-    "proj_grove": Load.demote,
     "proj_kelp": Load.promote,
     "proj_maple": Load.read_again,
     "proj_north": Load.read_all,

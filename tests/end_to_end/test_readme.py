@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).exists():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tmp_path / name)
+            shutil.copy2(ROOT / name, tmp_path / name, follow_symlinks=False)
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
     return tmp_path
 
@@ -31,7 +31,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_the_tour_can_be_followed(checkout: Path):
     section = (checkout / "README.md").read_text().partition("## A tour of five minutes")[2].partition("\n## ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     script = "set -eu\n" + "".join(blocks).replace("make down", ".venv/bin/python -m examples.stack down")
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     try:
@@ -54,6 +54,9 @@ def test_the_tour_can_be_followed(checkout: Path):
         "max_pool_size free _other 6",
         "circuit open (proj_fjord; opens at 3; 3 calls judged)   trace ",
         "plan_change   free → starter, upgrade",
+        "limit_hit         query_timeout, rejected \u00d71",
+        "HOT → WARM, automatic_demotion: ",
+        " requests in 5 s, threshold for hot 10   trace ",
         "mine\tpro\tmax_pool_size\tqueued\t8",
         "✓ collector: losses and queues  nothing lost",
     ):

@@ -17,7 +17,7 @@ from otel_dynabase.directory.rows import read_rows
 from otel_dynabase.probes.failures import SQLSTATE_CLASSES
 
 TENANTS = {tenant.project_id: tenant for tenant in read_tenants()}
-HARMLESS = {load.Load.promote, load.Load.demote, load.Load.read_again, load.Load.read_all}
+HARMLESS = {load.Load.promote, load.Load.read_again, load.Load.read_all}
 EFFECTS = [value for value in vars(load).values() if isinstance(value, load.Effect)]
 
 
@@ -51,6 +51,16 @@ def test_who_queues_is_served_before_the_plan_s_patience_ends():
 def test_who_is_turned_away_gives_up_while_connections_are_still_busy():
     for limits in whom(load.Load.exhaust):
         assert limits.acquire_timeout + load.MARGIN < limits.statement_timeout
+
+
+def test_who_hangs_looks_idle_to_a_platform_that_counts_requests():
+    everyday = {plan: rate * load.LATELY for plan, rate in load.RATES.items()}
+    (demoted,) = (project for project, what in load.INCIDENTS.items() if what is load.Load.overrun_and_demote)
+    plan = TENANTS[demoted].plan
+    hanging = 3 * PLAN_LIMITS[plan].statement_timeout
+    assert 3 + load.RATES[plan] * (load.LATELY - hanging) + 1 < load.HOT_FROM < everyday[plan]
+    (promoted,) = (project for project, what in load.INCIDENTS.items() if what is load.Load.promote)
+    assert everyday[TENANTS[promoted].plan] > load.HOT_FROM
 
 
 def test_the_role_s_limit_is_reached_before_the_pool_s():
