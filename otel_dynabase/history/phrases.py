@@ -39,7 +39,8 @@ def fact(name: str, value: Any) -> str:
         return _words(name) if value else f"no {_words(name)}"
     if found := COUNTED.fullmatch(name):
         unit = UNITS.get(found["unit"], found["unit"])
-        return f"{value} {PLURALS.get(found['what'], found['what'] + 's')} in {found['number']} {unit}"
+        what = found["what"] if value == 1 else PLURALS.get(found["what"], found["what"] + "s")
+        return f"{value} {what} in {found['number']} {unit}"
     if found := TIMED.fullmatch(name):
         return f"{_words(found['what'])} {value} {UNITS[found['unit']]}"
     return f"{_words(name)} {value}"
@@ -51,6 +52,11 @@ def _words(name: str) -> str:
 
 def _facts(values: Mapping[str, Any] | None) -> str:
     return ", ".join(fact(name, value) for name, value in (values or {}).items())
+
+
+def conditions(event: Stored) -> str:
+    """Say what made the platform decide to change a tier; nothing where it did not say."""
+    return _facts(event.get("trigger_conditions"))
 
 
 def _listed(head: str, parts: Iterator[str]) -> str:
@@ -70,7 +76,7 @@ def _change(event: Stored, source: str, target: str) -> str:
 
 def _tier_transition(event: Stored) -> str:
     head = f"{_change(event, 'source_tier', 'target_tier')}, {event.get('reason') or 'no reason given'}"
-    why = _facts(event.get("trigger_conditions"))
+    why = conditions(event)
     return f"{head}: {why}" if why else head
 
 
