@@ -13,6 +13,8 @@ import yaml
 
 from examples.stack import build
 from examples.stack.alertmanager import CONFIG, Alertmanager
+from examples.stack.prometheus import Prometheus
+from examples.stack.stack import Stack
 from otel_dynabase.render.rules import ALERTS
 
 pytestmark = pytest.mark.end_to_end
@@ -171,6 +173,35 @@ def test_what_is_said(alertmanager):
         f"It is 81 % {harmless}.",
         "<https://docs.dynabase.com/runbooks/x|Runbook> <https://grafana.dynabase.com/d/x?var-plan=all|Dashboard>",
     ]
+
+
+RULES = """
+groups:
+  - name: one
+    interval: 1s
+    rules:
+      - alert: CollectorDown
+        expr: vector(5.2)
+        labels: { severity: critical, plan: all }
+        annotations: { summary: "{{ $value }} %" }
+"""
+
+
+def test_prometheus_alerts_arrive(alertmanager, tmp_path):
+    rules = tmp_path / "rules.yml"
+    rules.write_text(RULES)
+    with Prometheus(tmp_path / "prometheus", rules=[rules], alertmanager=alertmanager.url):
+        (notification,) = told(alertmanager, 1, within=10)
+    assert (notification.to, notification.title) == ("pagerduty", "[CRITICAL] all: 5.2 %")
+    assert notification.tells("CollectorDown", "all")
+
+
+def test_the_stack_connects_prometheus_with_alertmanager_or_with_yours(tmp_path):
+    stack = Stack(tmp_path / "own", environ={})
+    assert stack.prometheus.alertmanager == stack.alertmanager.url
+    yours = Stack(tmp_path / "yours", environ={"OTEL_DYNABASE_STACK_ALERTMANAGER": "http://alerts:9093/"})
+    assert yours.prometheus.alertmanager == "http://alerts:9093"
+    assert yours.alertmanager.notifications is None
 
 
 def test_secrets_stay_in_their_files_and_a_receiver_that_is_away_is_told_later(alertmanager):
