@@ -17,7 +17,7 @@ from otel_dynabase.catalog.metrics import METRICS
 from otel_dynabase.clickhouse.settings import CLICKHOUSE_SETTINGS
 from otel_dynabase.doctor.settings import DOCTOR_SETTINGS
 from otel_dynabase.observer.settings import OBSERVER_SETTINGS
-from otel_dynabase.render import collector, rules
+from otel_dynabase.render import collector, rules, runbooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "highest": collector.highest,
     "affected": collector.affected,
     "folds": collector.folds,
+    **runbooks.BLOCKS,
 }
 """What stands between which markers."""
 

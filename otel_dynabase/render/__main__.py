@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from otel_dynabase.render import BLOCKS, WHOLE, rendered
+from otel_dynabase.render import BLOCKS, WHOLE, rendered, runbooks
 
 FILES = (
     "README.md",
@@ -15,6 +15,7 @@ FILES = (
     "docs/ask.md",
     "otelcol-config.yaml",
     "collector/otelcol-contrib.yaml",
+    *runbooks.FILES,
     *WHOLE,
 )
 

@@ -6,10 +6,42 @@ import re
 
 import pytest
 
+from otel_dynabase.render import rendered
+from otel_dynabase.render.rules import ALERTS
 from tests.runbooks import SLUGS, page, queries, sections
 
 SECTIONS = ["What it means", "First three checks", "What to do", "When to ignore it", "When the alert is wrong"]
 STORES = {"promql", "sql", "sh"}
+
+
+def test_every_alert_has_its_page_and_every_page_an_alert():
+    assert {alert.runbook for alert in ALERTS} == set(SLUGS)
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_the_page_begins_with_the_alerts_that_it_is_about(slug):
+    title, table, _rest = page(slug).split("\n\n", 2)
+    assert title.startswith("# ")
+    assert table.startswith(f"<!-- alerts of {slug} -->\n")
+    assert rendered(page(slug)) == page(slug)
+    assert all(f"`{alert.name}` | {alert.severity} |" in table for alert in ALERTS if alert.runbook == slug)
+
+
+def test_the_index_has_every_alert_with_its_page():
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| .* \| \[.+\]\((.+)\.md\) \|$", page("index"), re.MULTILINE)
+    assert set(rows) == {(alert.name, alert.severity, alert.runbook) for alert in ALERTS}
+    assert len(rows) == len(set(rows))
+
+
+def test_every_alert_of_the_ticket_is_in_the_index_and_still_there():
+    ticket = {
+        *("CriticalTenantCircuitOpen", "PremiumTierConnectionRejections", "EnterpriseColdStart"),
+        *("TierCeilingHitsTrending", "CacheHitRateDegradation", "ColdStartLatencyExceedsSLO"),
+        *("ProTierQueryLatencySLOBreach", "TierTransitionSpike", "ScaleToZeroSavingsMilestone"),
+    }
+    told = page("index").partition("## Where the ticket's alerts are")[2]
+    assert ticket <= set(re.findall(r"`(\w+)`", told))
+    assert ticket <= {alert.name for alert in ALERTS}
 
 
 @pytest.mark.parametrize("slug", SLUGS)
