@@ -99,20 +99,21 @@ WHERE $__timeFilter(Timestamp) AND {TENANTS} AND event_type = 'plan_change'
   AND from_tier = 'free' AND change_type IN ('upgrade', 'trial_conversion')"""
 
 
-def asleep(whose: str, name: str) -> str:
+def asleep(whose: str, chosen: str = "true") -> str:
     """Return the hours in the range between scaling to zero and what woke the tenant, and what they would have cost.
 
     Whoever sleeps at the end of the range has slept until then. Whose sleep began more than BEFORE days ahead of the
-    range is not counted: it is not known to be asleep.
+    range is not counted: it is not known to be asleep. `chosen` is about the beginning of a sleep: the plan may be
+    another one at its end.
     """
     return f"""\
 SELECT
     sum(dateDiff('second', greatest(began, $__fromTime), least(coalesce(woke, $__toTime), $__toTime))) / 3600 AS asleep,
-    asleep * toFloat64OrZero('${{compute_cost_per_hour}}') AS {name}
+    asleep * toFloat64OrZero('${{compute_cost_per_hour}}') AS saved
 FROM
 (
     SELECT
-        event_type, plan, tier, toDateTime(Timestamp) AS began,
+        event_type, plan, toDateTime(Timestamp) AS began,
         leadInFrame(toNullable(toDateTime(Timestamp))) OVER of_project AS woke
     FROM tier_events FINAL
     WHERE Timestamp >= $__fromTime - INTERVAL {BEFORE} DAY AND Timestamp <= $__toTime AND {whose}
@@ -120,10 +121,10 @@ FROM
     WINDOW of_project AS (
         PARTITION BY project_id ORDER BY Timestamp, event_seq ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING)
 )
-WHERE event_type = 'scale_to_zero' AND coalesce(woke, $__toTime) > $__fromTime"""
+WHERE event_type = 'scale_to_zero' AND coalesce(woke, $__toTime) > $__fromTime AND {chosen}"""
 
 
-SAVED: Final = asleep(f"{TENANTS} AND plan IN (${{plan:singlequote}})", "saved")
+SAVED: Final = asleep(TENANTS, "plan IN (${plan:singlequote})")
 
 # --- one project ------------------------------------------------------------------------------------------------------
 
@@ -142,7 +143,7 @@ FROM tier_events AS event FINAL
 WHERE {PROJECT} AND Timestamp <= $__toTime AND event.tier != ''
 HAVING count() > 0"""
 
-MY_SLEEP: Final = asleep(PROJECT, "saved")
+MY_SLEEP: Final = asleep(PROJECT)
 
 
 def state(column: str, changed_by: str, changed_to: str) -> str:
@@ -166,7 +167,7 @@ ORDER BY time"""
 def of_events(event_type: str, name: str, value: str) -> str:
     """Return a number of a project's events, added up or taken at its worst, by interval."""
     return f"""\
-SELECT $__timeInterval(Timestamp) AS time, {name} AS what, {value} AS value
+SELECT $__timeInterval(Timestamp) AS time, {name} AS what, {value} AS Value
 FROM tier_events FINAL
 WHERE {PROJECT} AND $__timeFilter(Timestamp) AND event_type = '{event_type}'
 GROUP BY time, what
@@ -253,15 +254,15 @@ GROUP BY time
 ORDER BY time"""
 
 
-def detail_gauge(metric: str, name: str, labels: str) -> str:
-    """Return a gauge of a project's, by interval."""
+def detail_gauge(metric: str, name: str) -> str:
+    """Return a gauge of a project's, by interval; Grafana leaves `Value` out of a series' name."""
     return f"""\
-SELECT $__timeInterval(TimeUnix) AS time, {labels} AS what, avg(Value) AS {name}
-FROM metric_detail_gauge FINAL
+SELECT $__timeInterval(TimeUnix) AS time, {name} AS what, avg(point.Value) AS Value
+FROM metric_detail_gauge AS point FINAL
 WHERE {PROJECT} AND MetricName = '{metric}' AND $__timeFilter(TimeUnix) AND bitAnd(Flags, 1) = 0
 GROUP BY time, what
 ORDER BY time, what"""
 
 
-CPU: Final = detail_gauge(CPU_USAGE.name, "millicores", "'CPU'")
-MEMORY: Final = detail_gauge(MEMORY_USAGE.name, "bytes", "Attributes['pool_type']")
+CPU: Final = detail_gauge(CPU_USAGE.name, "'CPU'")
+MEMORY: Final = detail_gauge(MEMORY_USAGE.name, "Attributes['pool_type']")
