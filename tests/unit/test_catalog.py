@@ -44,8 +44,8 @@ SEMCONV = {
     )),
 }  # fmt: skip
 OBJECTIVES = {
-    "slo_target", "plan:slo_events:rate1m", "plan:slo_bad_events:rate1m", "plan:slo_bad_events:share30d",
-    "plan:slo_error_budget_remaining:30d",
+    "slo_target", "plan:slo_events:rate1m", "plan:slo_bad_events:rate1m", "plan:slo_events:increase1m",
+    "plan:slo_bad_events:increase1m", "plan:slo_bad_events:share30d", "plan:slo_error_budget_remaining:30d",
     *(f"plan:slo_burn_rate:{window}" for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d")),
 }  # fmt: skip
 """What compliance and budgets are computed from."""

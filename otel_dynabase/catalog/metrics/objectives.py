@@ -23,6 +23,17 @@ SLO_TARGET = Recorded(
     sources=("rule",),
 )  # fmt: skip
 
+SLO_EVENTS_COUNTED = Recorded(
+    "plan:slo_events:increase1m", "{event}", (PLAN, SLO),
+    "Events of a minute that an objective judges: what longer windows add up.",
+    sources=("rule",),
+)  # fmt: skip
+SLO_BAD_EVENTS_COUNTED = Recorded(
+    "plan:slo_bad_events:increase1m", "{event}", (PLAN, SLO),
+    "Of those, the ones that missed it.",
+    sources=("rule",),
+)  # fmt: skip
+
 # --- how fast the budget goes -----------------------------------------------------------------------------------------
 
 BURN_WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_dynabase.catalog.attributes import SLO
-from otel_dynabase.catalog.metrics import ERRORS, QUERY_DURATION, SLO_BAD_EVENTS, SLO_EVENTS, SLO_TARGET
+from otel_dynabase.catalog.metrics import (
+    ERRORS,
+    QUERY_DURATION,
+    SLO_BAD_EVENTS,
+    SLO_BAD_EVENTS_COUNTED,
+    SLO_EVENTS,
+    SLO_TARGET,
+)
 from otel_dynabase.catalog.plans import LATENCY_TARGET, PLAN_TABLE
 from otel_dynabase.render.rules.annotations import PLAN, affected, looked_up
 from otel_dynabase.render.rules.objectives import (
@@ -31,8 +38,6 @@ if TYPE_CHECKING:
 
 WHAT: Final = "Each plan's objectives: the events that they judge, and alerts when too many of them are bad."
 DASHBOARD: Final = "dynabase-slo-tracking"
-EVERY: Final = 10
-"""Seconds between two recorded rates: their sum over a window, times this, is how many events were in it."""
 SLOW_STARTS: Final = 5
 """Slow cold starts in 30 minutes below which nobody is told: there may be only forty a day."""
 
@@ -104,13 +109,13 @@ def _availability(plan: Plan) -> Alert:
 
 def _cold_starts(severity: Severity, *plans: str) -> Alert:
     burn = selector("plan:slo_burn_rate:30m", f'slo="{COLD_START}"', among("plan", plans))
-    bad = selector(SLO_BAD_EVENTS.prometheus, f'slo="{COLD_START}"')
+    bad = selector(SLO_BAD_EVENTS_COUNTED.prometheus, f'slo="{COLD_START}"')
     return Alert(
         name="ColdStartLatencyExceedsSLO",
         severity=severity,
         plans=plans,
         slo=COLD_START,
-        expression=joined("and", f"{burn} > 2", f"sum_over_time({bad}[30m]) * {EVERY} >= {SLOW_STARTS}"),
+        expression=joined("and", f"{burn} > 2", f"sum_over_time({bad}[30m]) >= {SLOW_STARTS}"),
         summary=f"{PLAN}: cold starts take longer than promised",
         description="Slow cold starts were {{ $value | humanize }} times as many as may be in the last 30m.",
         runbook="cold-start-latency",
@@ -129,7 +134,7 @@ def _burn_alerts() -> Iterator[Alert]:
 
 def _burn(pair: Pair, severity: Severity, *plans: str) -> Alert:
     long, short = (f"plan:slo_burn_rate:{window}" for window in (pair.long, pair.short))
-    bad = f"sum_over_time({SLO_BAD_EVENTS.prometheus}[{pair.long}]) * {EVERY}"
+    bad = f"sum_over_time({SLO_BAD_EVENTS_COUNTED.prometheus}[{pair.long}])"
     return Alert(
         name="ErrorBudgetBurn",
         severity=severity,
@@ -150,7 +155,5 @@ def _burn(pair: Pair, severity: Severity, *plans: str) -> Alert:
 
 GROUPS: Final = (
     Group("slo", "10s", (*_recordings(), *map(_latency, PLAN_TABLE), *map(_availability, PLAN_TABLE))),
-    Group(
-        "slo-burn", "30s", (_cold_starts("info", "free"), _cold_starts("warning", "starter", "pro"), *_burn_alerts())
-    ),
+    Group("slo-burn", "1m", (_cold_starts("info", "free"), _cold_starts("warning", "starter", "pro"), *_burn_alerts())),
 )
