@@ -9,7 +9,7 @@ TEST_OLDEST := OTEL_DYNABASE_STACK_PORTS=20000-26000 $(OLDEST)/bin/python -m pyt
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test test-newest test-oldest test-oldest-aside test-collector check format docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-cardinality bench-events bench-detection
+.PHONY: help setup build demo signals up down test test-newest test-oldest test-oldest-aside test-collector check format docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-detection
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -109,6 +109,9 @@ bench-ledger: build ## Everybody on an event's way is killed and paused, under l
 
 bench-cardinality: build ## 10,000 tenants come and go among the named: series are bounded, sums exact (about 13 minutes)
 	@$(RUN) -m benchmarks.cardinality
+
+bench-capacity: build ## What a tenant costs at each hop: series, memory, CPU (about 4 minutes)
+	@$(RUN) -m benchmarks.capacity
 
 bench-events: build ## A project's timeline out of 10 million events: our table beside the exporter's own (about 8 minutes)
 	@$(RUN) -m benchmarks.events

@@ -6,7 +6,15 @@ forge too.
 """
 
 # ruff: noqa: INP001  # Sphinx reads this file, nobody imports it
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from otel_dynabase.version import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 project = "otel-dynabase"
 release = __version__
@@ -14,6 +22,7 @@ extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
 nitpicky = True
 highlight_language = "none"
+suppress_warnings = ["misc.highlighting_failure"]  # Pygments knows PromQL, but no recorded name with a colon
 
 myst_heading_anchors = 3
 
@@ -21,3 +30,17 @@ html_theme = "furo"
 html_title = f"otel-dynabase {release}"
 html_copy_source = False
 html_show_copyright = False
+
+
+def know_real_places(_app: Sphinx, env: BuildEnvironment, _names: list[str]) -> None:
+    """Let links to pages that stand elsewhere in the repository, and are symbolic links here, find them.
+
+    Sphinx resolves a link's target before it looks for the page (9.0, `BuildEnvironment.relfn2path`).
+    """
+    for name in env.found_docs:
+        env.project._path_to_docname[env.doc2path(name).resolve()] = name
+
+
+def setup(app: Sphinx) -> None:
+    """Extend Sphinx."""
+    app.connect("env-before-read-docs", know_real_places)

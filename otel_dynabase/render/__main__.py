@@ -9,10 +9,8 @@ from pathlib import Path
 from otel_dynabase.render import BLOCKS, WHOLE, rendered, runbooks
 
 FILES = (
-    "README.md",
     "docs/signals.md",
-    "docs/observe.md",
-    "docs/ask.md",
+    "docs/configuration.md",
     "otelcol-config.yaml",
     "collector/otelcol-contrib.yaml",
     *runbooks.FILES,

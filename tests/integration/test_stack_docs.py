@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -99,3 +101,36 @@ def test_every_link_and_every_image_is_there(pages):
 def test_nothing_is_loaded_from_elsewhere(pages):
     """Fonts, scripts, styles and images are the site's own: it can be read without a network."""
     assert [source for page in pages.values() for source in page.sources + page.loaded if urlsplit(source).netloc] == []
+
+
+# --- what the pages hand out ------------------------------------------------------------------------------------------
+
+
+def test_every_alerts_runbook_is_a_page(pages, site):
+    """At the address that the alert links, under the site's host."""
+    rules = "".join(file.read_text() for file in ROOT.glob("collector/prometheus/*.yml"))
+    paths = {urlsplit(url).path for url in re.findall(r"runbook_url: (\S+)", rules)}
+    assert len(paths) > 10
+    assert [path for path in paths if site.joinpath(*path.split("/"), "index.html") not in pages] == []
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd is not there to say what it makes of a unit"
+)
+@pytest.mark.parametrize("unit", sorted(ROOT.glob("collector/systemd/*.service")), ids=lambda unit: unit.stem)
+def test_a_unit_is_understood_and_confines_its_service(unit, tmp_path):
+    """By systemd's own score of exposure, in tenths: 100 is a service that may do everything."""
+    copy = tmp_path / unit.name
+    copy.write_text(re.sub(r"^ExecStart=(?:.*\\\n)*.*$", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE))
+    for look in (["verify"], ["security", "--offline=true", "--threshold=20", "--no-pager"]):
+        done = subprocess.run(["systemd-analyze", *look, copy], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def test_a_unit_knows_only_what_is_there():
+    """Every variable that a unit sets is one of the collector's or of the observer's."""
+    known = (ROOT / "otelcol-config.yaml").read_text() + (ROOT / "docs/configuration.md").read_text()
+    units = "".join(unit.read_text() for unit in ROOT.glob("collector/systemd/*.service"))
+    variables = set(re.findall(r"^Environment=(\w+)=", units, re.MULTILINE))
+    assert {"OTELCOL_CLICKHOUSE_PASSWORD", "OTEL_DYNABASE_DIRECTORY_DSN_FILE"} < variables
+    assert [variable for variable in variables if variable not in known] == []
