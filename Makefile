@@ -9,7 +9,7 @@ TEST_OLDEST := OTEL_DYNABASE_STACK_PORTS=20000-26000 $(OLDEST)/bin/python -m pyt
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals up down test test-newest test-oldest test-oldest-aside test-collector check format docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-detection
+.PHONY: help setup build demo signals panels up down test test-newest test-oldest test-oldest-aside test-collector check format docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-detection
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ demo: build ## Run the main job on real parts and print what Prometheus and Clic
 
 signals: build ## Every metric and event of the catalogue, and where it was seen (about 2 minutes)
 	@$(RUN) -m examples.signals
+
+panels: build ## Every panel of Grafana's dashboards, asked of real stores, and what it touches (about 3 minutes)
+	@$(RUN) -m examples.panels
 
 up: build ## Start the stack, leave it running, print its endpoints
 	@$(RUN) -m examples.stack up

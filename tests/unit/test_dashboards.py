@@ -2,17 +2,22 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from examples.grafana import SCRAPE
 from otel_dynabase.catalog.kinds import Histogram
 from otel_dynabase.catalog.metrics import METRICS
 from otel_dynabase.catalog.plans import PLAN_TABLE
 from otel_dynabase.render import DASHBOARDS, dashboard, dashboards
+from otel_dynabase.render.dashboards import links
+from otel_dynabase.render.dashboards.board import placed
 from otel_dynabase.render.dashboards.panel import WIDTH, Ask, Select
 from otel_dynabase.render.rules import ALERTS, RECORDINGS, REJECTIONS_A_MINUTE
 
@@ -137,10 +142,6 @@ def test_panels_lie_beside_each_other(uid):
 
 @given(widths=st.lists(st.sampled_from((4, 6, 8, 12, 16, 24)), max_size=12))
 def test_no_order_of_panels_makes_them_overlap(widths):
-    from dataclasses import replace  # noqa: PLC0415
-
-    from otel_dynabase.render.dashboards.board import placed  # noqa: PLC0415
-
     (panel, *_) = dashboards.BOARDS["dynabase-tier-health"].panels
     cells = [
         (at.x + column, at.y + row)
@@ -235,6 +236,31 @@ def test_latencies_lead_to_traces():
         if target.get("exemplar")
     }
     assert exemplars == {("dynabase-tier-health", 6), ("dynabase-slo-tracking", 5), ("dynabase-tenant", 10)}
+
+
+@pytest.mark.parametrize("uid", DASHBOARDS)
+def test_a_file_is_what_grafanas_own_library_reads_and_writes(uid):
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder  # noqa: PLC0415  # warns where it is imported first
+    from grafana_foundation_sdk.models.dashboard import Dashboard  # noqa: PLC0415
+
+    drawn = json.loads(dashboard(uid))
+    for panel in drawn["panels"]:
+        panel["fieldConfig"]["defaults"].pop("links", None)  # it takes data links for links of a dashboard
+    assert json.loads(json.dumps(Dashboard.from_json(drawn), cls=JSONEncoder)) == drawn
+
+
+def test_provisioned_stores_are_those_that_links_and_rates_rely_on():
+    folder = ROOT / "collector/grafana"
+    files = [*sorted((folder / "provisioning/datasources").glob("*.yaml")), folder / "traces.yaml"]
+    stores = {store["uid"]: store for file in files for store in yaml.safe_load(file.read_text())["datasources"]}
+    assert {store["type"] for store in stores.values()} == {"prometheus", "grafana-clickhouse-datasource", "tempo"}
+    prometheus = stores["dynabase-prometheus"]["jsonData"]
+    assert prometheus["exemplarTraceIdDestinations"] == [{"name": "trace_id", "datasourceUid": links.TRACES}]
+    assert prometheus["timeInterval"] == f"{SCRAPE}s"
+    assert links.TRACES in stores
+    secrets = [value for store in stores.values() for value in store.get("secureJsonData", {}).values()]
+    assert secrets
+    assert all(secret.startswith("$__file{") for secret in secrets)
 
 
 def test_alerts_lead_to_dashboards_that_there_are():
