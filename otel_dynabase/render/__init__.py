@@ -36,13 +36,16 @@ KINDS = {
 def metrics() -> str:
     """Return the metrics as a Markdown table."""
     rows = [
-        f"| `{metric.prometheus}` | `{metric.name}` | {KINDS[type(metric)]} | {metric.unit} "
-        f"| {', '.join(label.name for label in metric.labels) or 'none'} | {'; '.join(metric.sources)} "
-        f"| {_meaning(metric)} |"
+        f"| {_names(metric)} | {KINDS[type(metric)]}, {metric.unit}<br>{'; '.join(metric.sources)} "
+        f"| {_meaning(metric)}<br>Labels: {', '.join(label.name for label in metric.labels) or 'none'}. |"
         for metric in METRICS
     ]
-    head = "| in Prometheus | in OpenTelemetry | kind | unit | labels | source | meaning |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows]) + "\n"
+    head = "| in Prometheus, in OpenTelemetry | kind, unit, source | meaning |"
+    return "\n".join([head, "|---|---|---|", *rows]) + "\n"
+
+
+def _names(metric: Metric) -> str:
+    return "<br>".join(f"`{name}`" for name in dict.fromkeys((metric.prometheus, metric.name)))
 
 
 def _meaning(metric: Metric) -> str:

@@ -98,6 +98,15 @@ def test_every_link_and_every_image_is_there(pages):
     assert broken == []
 
 
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *ROOT.glob("collector/*/README.md")], ids=lambda page: page.parent.name
+)
+def test_every_link_of_a_readme_is_there(page):
+    """They are no pages of the site, or at another place in it."""
+    links = re.findall(r"\]\(((?!https?://|#)[^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
 def test_nothing_is_loaded_from_elsewhere(pages):
     """Fonts, scripts, styles and images are the site's own: it can be read without a network."""
     assert [source for page in pages.values() for source in page.sources + page.loaded if urlsplit(source).netloc] == []
