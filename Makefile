@@ -9,7 +9,7 @@ TEST_OLDEST := OTEL_DYNABASE_STACK_PORTS=20000-26000 $(OLDEST)/bin/python -m pyt
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals panels up down test test-newest test-oldest test-oldest-aside test-collector check format docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-detection
+.PHONY: help setup build demo signals panels up down test test-newest test-oldest test-oldest-aside test-collector check format docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-noise bench-detection
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -118,6 +118,9 @@ bench-capacity: build ## What a tenant costs at each hop: series, memory, CPU (a
 
 bench-events: build ## A project's timeline out of 10 million events: our table beside the exporter's own (about 8 minutes)
 	@$(RUN) -m benchmarks.events
+
+bench-noise: setup ## An ordinary day of 2,000 tenants with six incidents: who is told what (about 15 minutes)
+	@$(RUN) -m benchmarks.noise
 
 bench-detection: build ## Seconds from an outage, slow statements, a cold start or silence to PagerDuty and Slack (about 35 minutes)
 	@$(RUN) -m benchmarks.detection

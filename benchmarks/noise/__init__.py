@@ -1,0 +1,1 @@
+"""An ordinary day with six incidents, and who is told what: `python -m benchmarks.noise --help`."""
