@@ -31,9 +31,13 @@ def clickhouse(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def collector(clickhouse, tmp_path_factory):
-    url = clickhouse.url.replace("http://", "http://collector:w@")
+    """The password is in a file, as the systemd unit has it."""
+    directory = tmp_path_factory.mktemp("collector")
+    (directory / "password").write_text("w")
+    url = clickhouse.url.replace("http://", "http://collector@")
     config = [CONFIG, ROOT / "collector" / "detail.yaml"]
-    with Collector(tmp_path_factory.mktemp("collector"), clickhouse=url, prometheus=CLOSED, config=config) as running:
+    env = {"OTELCOL_CLICKHOUSE_PASSWORD": f"${{file:{directory / 'password'}}}"}
+    with Collector(directory, clickhouse=url, prometheus=CLOSED, config=config, env=env) as running:
         yield running
 
 
