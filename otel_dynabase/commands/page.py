@@ -80,7 +80,7 @@ def read(connection: Connection, project: str, asked: Range, now: datetime, *, h
     # a clock that goes ahead is no reason to leave an event out
     newest = max((event.time_ns / NANO for event in events), default=0.0)
     since = whole.since.timestamp()
-    until = asked.until.timestamp() if asked.until else max(now.timestamp(), newest, since + 1)
+    until = asked.until.timestamp() if asked.until else max(now.timestamp(), newest + 1, since + 1)
     axis = Axis(since, until, here=here)
     counts = [Count.of(row) for row in connection.rows(query("timeline_bins"), step=axis.step, **values)]
     before = [Stored.of(row) for row in connection.rows(query("timeline_before"), **values)]

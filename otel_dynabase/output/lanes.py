@@ -136,7 +136,7 @@ def _shape(lane: Lane, mark: Mark, top: int) -> list[Markup]:
     middle = top + lane.height / 2
     hit = tag("rect", class_="hit", x=-9, y=-lane.height / 2, width=18, height=lane.height, rx=3)
     shape = tag("path", d=SHAPES[mark.shape], class_=mark.look)
-    return [tag("svg", hit, shape, x=_x(mark.begin), y=middle, width=1, height=1, class_="shape")]
+    return [tag("svg", shape, hit, x=_x(mark.begin), y=middle, width=1, height=1, class_="shape")]
 
 
 def _bars(lane: Lane, mark: Mark, top: int) -> list[Markup]:

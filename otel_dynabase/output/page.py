@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 DOCTYPE: Final = "<!DOCTYPE html>"
 NAME: Final = 120
-"""Columns of the longest name that is shown."""
+"""Columns of the longest name that is shown,"""
+WORD: Final = 32
+"""and of what is one word of ours, unless somebody forged it."""
 HINT: Final = "Point at a mark, or go from mark to mark with the Tab key: what it stands for is said here."
 
 
@@ -164,9 +166,9 @@ def _caption(window: Window) -> str:
 def _row(event: Stored, axis: Axis) -> Markup:
     cells = (
         tag("td", _time(event, axis), role="cell"),
-        tag("td", cut(printable(event.event_type), NAME).replace("_", " "), class_="kind", role="cell"),
+        tag("td", cut(printable(event.event_type), WORD).replace("_", " "), class_="kind", role="cell"),
         tag("td", tag("bdi", _short(phrase(event))), class_="what", role="cell"),
-        tag("td", event.trace_id, class_="trace", role="cell"),
+        tag("td", cut(printable(event.trace_id), WORD), class_="trace", role="cell"),
     )
     return tag("tr", *cells, role="row")
 

@@ -55,7 +55,8 @@ def lanes(window: Window, axis: Axis) -> list[Lane]:
 
 def _tier(span: Span, axis: Axis) -> Mark:
     level = TIERS.index(span.value) + 1 if span.value in TIERS else 0
-    bars = [(f"tier {span.value}", (1.5 * level - 0.5) / (1.5 * len(TIERS) - 0.5))] if level else []
+    height = (1.5 * level - 0.5) / (1.5 * len(TIERS) - 0.5)
+    bars = [(f"tier {span.value}", height), ("cap", 0.0)] if level else []
     return _span(span, axis, bars)
 
 
