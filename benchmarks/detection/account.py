@@ -15,11 +15,20 @@ PROMISED: Final = 60.0
 
 
 def account(detections: Sequence[Detection]) -> dict[str, Any]:
-    """Return the figures: `worst_s` over everything that is promised, null where nobody was told."""
-    keys = dict.fromkeys((each.plan, each.fault) for each in detections)
-    cases = [case([each for each in detections if (each.plan, each.fault) == key]) for key in keys]
-    worst = [each["worst_s"] for each in cases if each["promised"]]
-    return {"worst_s": None if not worst or None in worst else max(worst), "cases": cases}
+    """Return the figures: `worst_s` over all `cases`, null where nobody was told; and what is `unpromised`."""
+    cases = list(_cases([each for each in detections if each.promised]))
+    worst = [each["worst_s"] for each in cases]
+    return {
+        "worst_s": None if not worst or None in worst else max(worst),
+        "cases": cases,
+        "unpromised": list(_cases([each for each in detections if not each.promised])),
+    }
+
+
+def _cases(detections: Sequence[Detection]) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each plan and fault, in the order of their first runs."""
+    for key in dict.fromkeys((each.plan, each.fault) for each in detections):
+        yield case([each for each in detections if (each.plan, each.fault) == key])
 
 
 def case(runs: Sequence[Detection]) -> dict[str, Any]:
@@ -31,7 +40,6 @@ def case(runs: Sequence[Detection]) -> dict[str, Any]:
         "plan": runs[0].plan,
         "fault": runs[0].fault,
         "alert": max(alerts, key=alerts.count),
-        "promised": runs[0].promised,
         "median_s": round(median(told), 1) if told else None,
         "worst_s": told[-1] if len(told) == len(seconds) else None,
         "runs_s": seconds,
@@ -40,10 +48,9 @@ def case(runs: Sequence[Detection]) -> dict[str, Any]:
 
 def mistakes(found: dict[str, Any]) -> Iterator[str]:
     """Say which promise is broken."""
-    promised = [each for each in found["cases"] if each["promised"]]
-    if not promised:
+    if not found["cases"]:
         yield "nothing has been shown"
-    for each in promised:
+    for each in found["cases"]:
         if each["worst_s"] is None:
             yield f"{each['plan']}, {each['fault']}: {each['runs_s'].count(None)} times {each['alert']} never came"
         elif each["worst_s"] > PROMISED:
@@ -53,8 +60,8 @@ def mistakes(found: dict[str, Any]) -> Iterator[str]:
 def table(found: dict[str, Any]) -> str:
     """Lay the figures out."""
     lines = [f"{'plan':12} {'fault':12} {'median, s':>9} {'worst, s':>9}   told by"]
-    for each in found["cases"]:
+    for each in found["cases"] + found["unpromised"]:
         figures = [f"{'never' if each[of] is None else each[of]:>9}" for of in ("median_s", "worst_s")]
-        note = "" if each["promised"] else " (no promise)"
+        note = "" if each in found["cases"] else " (no promise)"
         lines.append(f"{each['plan']:12} {each['fault']:12} {' '.join(figures)}   {each['alert']}{note}")
     return "\n".join(lines)

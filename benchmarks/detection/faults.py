@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.detection.site import Service
+from otel_dynabase.catalog.plans import PLANS
 from otel_dynabase.render.rules import ALERTS
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Fault:
     begin: Callable[[Service], object]
     end: Callable[[Service], object]
     alerts: tuple[str, ...]
-    plans: tuple[str, ...] = ("free", "starter", "pro", "enterprise")
+    plans: tuple[str, ...] = PLANS
     stops: bool = True
     promised: bool = True
 
@@ -60,10 +61,10 @@ AVAILABILITY: Final = "{}TierAvailabilitySLOBreach"
 LATENCY: Final = "{}TierQueryLatencySLOBreach"
 FAULTS: Final = (
     # the first of its chain's life: an outage that ends is a cold start too
-    Fault("cold start", Service.wake, lambda _: None, ("EnterpriseColdStart",), ("enterprise",), stops=False),
+    Fault("cold_start", Service.wake, lambda _: None, ("EnterpriseColdStart",), ("enterprise",), stops=False),
     Fault("latency", _slow(1.0), _fast, (LATENCY,), stops=False),
     Fault("outage", lambda of: of.server.kill(), lambda of: of.server.start(), (AVAILABILITY,)),
-    Fault("half slow", _slow(0.5), _fast, (LATENCY,), stops=False, promised=False),
+    Fault("half_slow", _slow(0.5), _fast, (LATENCY,), stops=False, promised=False),
     Fault(
         "hang",
         lambda of: of.server.pause(),

@@ -39,7 +39,7 @@ def test_just_in_time_keeps_it():
 
 
 def test_what_is_no_promise_is_shown_and_breaks_none():
-    found = account([run(30.0), run(None, fault="hang", promised=False), run(99.0, fault="half slow", promised=False)])
+    found = account([run(30.0), run(None, fault="hang", promised=False), run(99.0, fault="half_slow", promised=False)])
     assert found["worst_s"] == 30.0
     assert list(mistakes(found)) == []
     assert "never" in table(found)
