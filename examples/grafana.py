@@ -110,8 +110,7 @@ class Dashboard:
             if variable["type"] == "query":
                 yield self._question(f"variable {variable['name']}", variable["query"], values, over)
         for annotation in self._json["annotations"]["list"]:
-            query = annotation.get("target") or {"expr": annotation["expr"]}
-            yield self._question(f"annotation {annotation['name']}", query, values, over)
+            yield self._question(f"annotation {annotation['name']}", annotation["target"], values, over)
         for panel in self.panels:
             repeated = panel.get("repeat")
             for value in values[repeated] if repeated else [""]:

@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from otel_dynabase.catalog.attributes import PLAN, TIER
 from otel_dynabase.render.dashboards.drawing import CLICKHOUSE, PROMETHEUS, target
-from otel_dynabase.render.dashboards.panel import WIDTH, Select
+from otel_dynabase.render.dashboards.panel import WIDTH, Ask, Select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -155,21 +155,16 @@ def _way() -> dashboard.DashboardLink:
 
 
 def _alerts() -> AnnotationQuery:
-    return (
-        dashboard.AnnotationQuery()
-        .name("Alerts")
-        .datasource(PROMETHEUS)
-        .enable(True)
-        .icon_color("red")
-        .expr(ALERTS)
-        .step("10s")
-        .title_format("{{alertname}}")
-        .text_format("{{severity}}, plan {{plan}}")
-        .build()
-    )
+    drawn = dashboard.AnnotationQuery().title_format("{{alertname}}").text_format("{{severity}}, plan {{plan}}")
+    return _marks(drawn.name("Alerts").datasource(PROMETHEUS).icon_color("red"), Ask(ALERTS))
 
 
 def _events(sql: str) -> AnnotationQuery:
-    marked = dashboard.AnnotationQuery().name("Events").datasource(CLICKHOUSE).enable(True).icon_color("blue").build()
-    marked.target = target(Select(sql), "Anno")
-    return marked
+    drawn = dashboard.AnnotationQuery().name("Events").datasource(CLICKHOUSE).icon_color("blue")
+    return _marks(drawn, Select(sql))
+
+
+def _marks(begun: dashboard.AnnotationQuery, query: Ask | Select) -> AnnotationQuery:
+    drawn = begun.enable(True).build()
+    drawn.target = target(query, "Anno")
+    return drawn

@@ -25,19 +25,21 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 
 from otel_dynabase.render.dashboards.links import data
-from otel_dynabase.render.dashboards.panel import Ask, Select
+from otel_dynabase.render.dashboards.panel import Ask, Select, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from grafana_foundation_sdk.models.dashboard import Panel as Drawn
 
-    from otel_dynabase.render.dashboards.panel import Panel, Step
+    from otel_dynabase.render.dashboards.panel import Panel
 
 PROMETHEUS: Final = DataSourceRef("prometheus", "${prometheus}")
 CLICKHOUSE: Final = DataSourceRef("grafana-clickhouse-datasource", "${clickhouse}")
 MIXED: Final = DataSourceRef("datasource", "-- Mixed --")
 PER_ROW: Final = 4
+PLAIN: Final = (Step(None, "text"),)
+"""Without steps of a panel's own, Grafana would paint everything above 80 red."""
 
 
 def finished(drawn: Drawn, panel: Panel, *first: tuple[str, Mapping[str, object]]) -> Drawn:
@@ -104,7 +106,7 @@ def _fields(begun: FieldConfigSource | None, panel: Panel) -> FieldConfigSource:
     fields = begun or FieldConfigSource()
     defaults = fields.defaults = fields.defaults or FieldConfig()
     defaults.unit = panel.unit
-    defaults.thresholds = thresholds(panel.steps) if panel.steps else None
+    defaults.thresholds = thresholds(panel.steps or PLAIN)
     defaults.mappings = [texts(panel.texts)] if panel.texts else None
     defaults.links = [data(one) for one in panel.links] or None  # type: ignore[misc]  # a data link has two of its keys
     defaults.no_value = panel.nothing or None

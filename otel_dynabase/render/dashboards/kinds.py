@@ -23,6 +23,7 @@ from grafana_foundation_sdk.models.piechart import PieChartLabels, PieChartLegen
 from grafana_foundation_sdk.models.xychart import SeriesMapping, XYShowMode
 
 from otel_dynabase.render.dashboards.drawing import finished
+from otel_dynabase.render.dashboards.panel import Ask
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Panel as Drawn
@@ -38,12 +39,6 @@ def lines(panel: Panel) -> Drawn:
         model.GraphThresholdsStyleMode.DASHED if panel.steps else model.GraphThresholdsStyleMode.OFF
     )
     return finished(_along_time().fill_opacity(0).thresholds_style(style).build(), panel)
-
-
-def points(panel: Panel) -> Drawn:
-    """Draw single events as points, and what has a name in `panel.fields` as that says."""
-    drawn = _along_time().draw_style(model.GraphDrawStyle.POINTS).point_size(7)
-    return finished(drawn.build(), panel)
 
 
 def bars(panel: Panel) -> Drawn:
@@ -64,10 +59,12 @@ def states(panel: Panel) -> Drawn:
 
 
 def heat(panel: Panel) -> Drawn:
-    """Draw rows of cells along time: a histogram's buckets, or series by name; the colour is the value."""
+    """Draw rows of cells along time: a histogram's buckets, which have the panel's unit, or series, whose values do."""
+    buckets = any(isinstance(query, Ask) and query.form == "heatmap" for query in panel.queries)
     colour = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     drawn = heatmap.Panel().calculate(False).cell_gap(1).color(colour).show_legend()
-    drawn.cell_values(heatmap.CellValues().unit(panel.unit))
+    drawn.y_axis(heatmap.YAxisConfig().unit(panel.unit if buckets else "short"))
+    drawn.cell_values(heatmap.CellValues().unit("short" if buckets else panel.unit))
     return finished(drawn.build(), panel)
 
 
@@ -90,6 +87,13 @@ def pie(panel: Panel) -> Drawn:
 def figures(panel: Panel) -> Drawn:
     """Show each value as a figure with its name."""
     drawn = stat.Panel().reduce_options(_newest()).graph_mode(model.BigValueGraphMode.NONE)
+    return finished(drawn.text_mode(model.BigValueTextMode.VALUE_AND_NAME).build(), panel)
+
+
+def facts(panel: Panel) -> Drawn:
+    """Show each column of one row, words too."""
+    everything = _newest().fields("/.*/")
+    drawn = stat.Panel().reduce_options(everything).graph_mode(model.BigValueGraphMode.NONE)
     return finished(drawn.text_mode(model.BigValueTextMode.VALUE_AND_NAME).build(), panel)
 
 

@@ -27,7 +27,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """A question to ClickHouse: a table, or time series of `time`, a number, and perhaps a name."""
+    """A question to ClickHouse: a table, or `series`: a time, a name in words, and a number, a series for each name."""
 
     sql: str
     series: bool = False

@@ -46,6 +46,16 @@ def quantile(share: float, rates: str) -> str:
     return f"histogram_quantile({share:g}, sum by (le, plan) ({rates}))"
 
 
+def lately(recorded: str, *matchers: str) -> str:
+    """Return a recorded rate, smoothed over 10 minutes: between two points of a long range nothing gets lost."""
+    return f"avg_over_time({recorded}{{{', '.join(matchers)}}}[10m])"
+
+
+def over_range(recorded: str, *matchers: str) -> str:
+    """Return the sum of a recorded rate's values over the dashboard's range."""
+    return f"sum_over_time({recorded}{{{', '.join(matchers)}}}[$__range])"
+
+
 def distribution(
     histogram: Histogram, by: str, recorded: str, label: Callable[[float, float | None], str], *matchers: str
 ) -> str:
@@ -55,11 +65,10 @@ def distribution(
     a bucket by its edges in the label `bucket`. The buckets are in ascending order.
     """
     edges = [(0.0, histogram.buckets[0]), *pairwise(histogram.buckets), (histogram.buckets[-1], None)]
-    where = ", ".join(matchers)
 
     def up_to(edge: float | None) -> str:
         le = f'le="{"+Inf" if edge is None else format(edge, "g")}"'
-        return _sum(by, f"sum_over_time({recorded}{{{', '.join(filter(None, (where, le)))}}}[$__range])")
+        return _sum(by, over_range(recorded, *matchers, le))
 
     def between(low: float, high: float | None) -> str:
         inside = up_to(high) + (f" - {up_to(low)}" if low else "")

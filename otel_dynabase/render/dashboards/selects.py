@@ -180,15 +180,20 @@ WAITS: Final = of_events("limit_hit", "concat(limit_type, ', worst wait')", "max
 OBJECTIVES: Final = {plan.name: 1000 * (plan.cold_start_p95 or 0) for plan in PLAN_TABLE}
 """Milliseconds that a plan's cold starts may take; 0: none may happen."""
 COLD_STARTS: Final = f"""\
-SELECT
-    Timestamp AS time,
-    startup_duration_ms AS `start`,
-    first_query_latency_ms AS `first query`,
-    transform(plan, {list(OBJECTIVES)}, {list(OBJECTIVES.values())}, 0) AS objective
-FROM tier_events FINAL
-WHERE {PROJECT} AND $__timeFilter(Timestamp) AND event_type = 'cold_start'
-ORDER BY time DESC
-LIMIT {MOST}"""
+SELECT *
+FROM
+(
+    SELECT
+        Timestamp AS time,
+        startup_duration_ms AS `start`,
+        first_query_latency_ms AS `first query`,
+        transform(plan, {list(OBJECTIVES)}, {list(OBJECTIVES.values())}, 0) AS objective
+    FROM tier_events FINAL
+    WHERE {PROJECT} AND $__timeFilter(Timestamp) AND event_type = 'cold_start'
+    ORDER BY time DESC
+    LIMIT {MOST}
+)
+ORDER BY time"""
 
 EVENTS: Final = f"""\
 SELECT

@@ -29,7 +29,7 @@ PANELS: Final = (
     Panel(
         number=1,
         title="$project",
-        kind=kinds.figures,
+        kind=kinds.facts,
         what="Plan and tier at the end of the range, the organisation, and when the project was last heard of.",
         queries=(Select(selects.WHO),),
         nothing="no event in 90 days",
@@ -53,8 +53,8 @@ PANELS: Final = (
         kind=kinds.states,
         what="What the project ran on and paid for. A change has its reason in the marks, and in the table at the end.",
         queries=(
-            Select(selects.state("tier", "tier_transition", "target_tier"), series=True),
-            Select(selects.state("plan", "plan_change", "to_tier"), series=True),
+            Select(selects.state("tier", "tier_transition", "target_tier")),
+            Select(selects.state("plan", "plan_change", "to_tier")),
         ),
         texts={name: (name, colour) for name, colour in {**TIER_COLOURS, **PLAN_COLOURS}.items()},
         nothing="no event in 90 days",
@@ -92,7 +92,7 @@ PANELS: Final = (
         kind=kinds.lines,
         what="Each start and the first query after it, beside the objective of the plan that the project then had. "
         "Above the line every morning: keep it WARM before its hour.",
-        queries=(Select(selects.COLD_STARTS, series=True),),
+        queries=(Select(selects.COLD_STARTS),),
         unit="ms",
         fields={
             "start": POINTS,
@@ -125,7 +125,7 @@ PANELS: Final = (
         title="Statements",
         kind=kinds.lines,
         what=f"How many and how long. {OF_DETAIL}",
-        queries=(Select(selects.STATEMENTS, series=True),),
+        queries=(Select(selects.STATEMENTS),),
         unit="ms",
         step="1m",
         fields={"a second": {"unit": "ops", "custom.axisPlacement": "right"}},

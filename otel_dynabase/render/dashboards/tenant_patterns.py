@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Final
 from otel_dynabase.catalog.attributes import OTHER_PROJECT, PERIOD
 from otel_dynabase.catalog.metrics import (
     ACTIVE_HOURS,
-    ACTIVITY_PERIODS,
     ACTIVITY_STATE,
-    CACHE_HITS,
     IDLE_DURATION,
     QUERY_RATE,
     TIER_DURATION,
@@ -18,7 +16,7 @@ from otel_dynabase.catalog.plans import TIERS as ASCENDING
 from otel_dynabase.render.dashboards import kinds
 from otel_dynabase.render.dashboards.board import PLANS, TIERS, Board
 from otel_dynabase.render.dashboards.panel import Ask, Panel, Select
-from otel_dynabase.render.dashboards.promql import RATE, chosen, distribution, increase, numbered_tier
+from otel_dynabase.render.dashboards.promql import chosen, distribution, lately, numbered_tier, over_range
 from otel_dynabase.render.dashboards.selects import STAYS
 
 if TYPE_CHECKING:
@@ -27,7 +25,12 @@ if TYPE_CHECKING:
 QUERY_RATES: Final = "plan_tier:tenant_query_rate_per_minute_bucket:rate5m"
 IDLE: Final = "plan_tier:tenant_idle_duration_seconds_bucket:rate5m"
 BY_HOUR: Final = "plan_tier:tenant_queries_by_hour:rate5m"
-OF_CHOSEN: Final = ('plan=~"$plan"', 'tier=~"$tier"')
+CACHE: Final = "plan_tier:tenant_cache_hits:rate5m"
+PERIODS: Final = "plan:tenant_sustained_activity_periods:rate5m"
+EVERY: Final = 60
+"""Seconds between two values of these recordings: a sum of rates times it is a count."""
+OF_PLANS: Final = 'plan=~"$plan"'
+OF_CHOSEN: Final = (OF_PLANS, 'tier=~"$tier"')
 NAMED: Final = f'project_id!="{OTHER_PROJECT}"'
 MATRIX: Final[tuple[str, Mapping[str, object]]] = (
     "groupingToMatrix",
@@ -41,11 +44,17 @@ HOURS: Final = numbered_tier(
 )
 """Tenants by their tier and the hours of a day in which they are active: at most 25 points a tier, however many."""
 
-ANSWERED: Final = chosen(CACHE_HITS, 'cache_level!="L4_miss"')
+ANSWERED: Final = 'cache_level!="L4_miss"'
 HIT_RATE: Final = (
-    f"sum by (tier, cache_level) (rate({ANSWERED}[{RATE}]))"
-    f" / on (tier) group_left () sum by (tier) (rate({chosen(CACHE_HITS)}[{RATE}]))"
+    f"sum by (tier, cache_level) ({lately(CACHE, *OF_CHOSEN, ANSWERED)})"
+    f" / on (tier) group_left () sum by (tier) ({lately(CACHE, *OF_CHOSEN)})"
 )
+
+
+def periods(length: str) -> str:
+    """Return the number of periods of a length that have ended in the range."""
+    ended = over_range(PERIODS, OF_PLANS, f'duration_category="{length}"')
+    return f"{EVERY} * sum({ended})"
 
 
 def rate_bucket(low: float, high: float | None) -> str:
@@ -148,12 +157,8 @@ PANELS: Final = (
         kind=kinds.categories,
         what="Periods of activity that ended in this range, by their length. Many of 1-4h and none longer: the fleet "
         "bursts, and PERSISTENT is wasted on it.",
-        queries=tuple(
-            Ask(
-                increase(ACTIVITY_PERIODS, "", f'duration_category="{length}"', window="$__range"), length, instant=True
-            )
-            for length in PERIOD.values
-        ),
+        queries=tuple(Ask(periods(length), length, instant=True) for length in PERIOD.values),
+        fields={"Last *": {"displayName": "periods"}},
     ),
     Panel(
         number=7,
@@ -163,8 +168,7 @@ PANELS: Final = (
         "where a fleet-wide change hurts most, a light one where to make it.",
         queries=(
             Ask(
-                f"label_replace(3600 * sum by (hour) (avg_over_time({BY_HOUR}{{{', '.join(OF_CHOSEN)}}}[10m])), "
-                '"hour", "0$1", "hour", "(.)")',
+                f'label_replace(3600 * sum by (hour) ({lately(BY_HOUR, *OF_CHOSEN)}), "hour", "0$1", "hour", "(.)")',
                 "{{hour}} h",
             ),
         ),
