@@ -79,7 +79,7 @@ def test_each_source_is_a_page(pages, site):
         for name in names
         if (file := DOCS.joinpath(folder, name)).suffix == ".md" and "_build" not in file.parts
     }
-    expected = {site / ("" if source.name == "index" else source) / "index.html" for source in sources}
+    expected = {site / (source.parent if source.name == "index" else source) / "index.html" for source in sources}
     assert expected <= set(pages)
     assert all(pages[page].titles == 1 for page in expected)
 
