@@ -33,7 +33,7 @@ ECONOMICS: Final = "dynabase-tier-economics"
 LIMIT_HITS_A_MINUTE: Final = 10
 """Of one tenant: the ticket's threshold. That many of a plan are everyday queueing."""
 PROCESSOR: Final = "otelcol_processor_tenant_cardinality_"
-KINDS: Final = ("metric_points", "log_records", "spans")
+KINDS: Final = "metric_points|log_records|spans"
 CACHE_HIT_RATE: Final = 0.6
 """The ticket's: at least so much from L1 and L2."""
 FOLDING: Final = 0.9
@@ -131,7 +131,11 @@ def _noisy() -> Alert:
 
 
 def _dropped() -> Iterator[Alert]:
-    """Yield an alert for each hop: ours were born at 0, the collector's own counters come with what they counted."""
+    """Yield an alert for each hop.
+
+    Our own counters were born at 0. The collector's appear with what they counted: they are compared with what they
+    were, and 0 counts for absent if the collector was there.
+    """
     for hop, series, what in (
         ("application", selector(SELF_EVENTS.prometheus, 'outcome="dropped"'), "events that an application gave up"),
         ("report", selector(SELF_REPORTS.prometheus, 'outcome!="accepted"'), "reports that were not taken"),
@@ -140,22 +144,18 @@ def _dropped() -> Iterator[Alert]:
     for hop, counters, what in (
         (
             "receiver",
-            [f"otelcol_receiver_{how}_{kind}" for how in ("refused", "failed") for kind in KINDS],
-            "items that the collector did not take",
+            selector("", f'__name__=~"otelcol_receiver_(refused|failed)_({KINDS})"'),
+            "items refused to senders",
         ),
-        (
-            "processor",
-            [f'{PROCESSOR}points{{outcome="refused"}}', f'{PROCESSOR}events{{outcome="dropped"}}'],
-            "items that the processor could not count",
-        ),
+        ("processor", selector(f"{PROCESSOR}points", 'outcome="refused"'), "points that could not be counted"),
         (
             "exporter",
-            [f"otelcol_exporter_{how}_failed_{kind}" for how in ("send", "enqueue") for kind in KINDS],
-            "items that no store took",
+            selector("", f'__name__=~"otelcol_exporter_(send|enqueue)_failed_({KINDS})"'),
+            "items no store took",
         ),
     ):
-        grown = joined("or", *(f"sum({name}) - (sum({name} offset 5m) or vector(0)) > 0" for name in counters))
-        yield _drop(hop, f"{inside(grown)}\nand on ()\n({selector('up', COLLECTOR)} offset 5m)", what)
+        grown = f"sum({counters}) - (sum({counters} offset 5m) or vector(0)) > 0"
+        yield _drop(hop, f"{grown}\nand on ()\n({selector('up', COLLECTOR)} offset 5m)", what)
 
 
 def _drop(hop: str, expression: str, what: str) -> Alert:
