@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otel_dynabase.clickhouse.connection import Connection
 
 OUTPUT: Final = "-"
-EACH: Final = 200
+EACH: Final = 100
 """Events of each type that the page has one by one; the others are in its bars and marks."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,13 +46,14 @@ def of_prometheus(url: str, project: str, bins: Sequence[int], step: int, timeou
         place = url if url == OFF else f"{url}/api/v1/query_range"
         found = get_json(place, timeout, "", **asked)["data"]["result"]
         points = found[0]["values"] if found else []
-        known = {round(float(at)) - step: float(value) for at, value in points}
+        made = {round(float(at)) - step: float(value) for at, value in points}
     except Unknown:
         return Activity(note=NOT_KEPT.format(why="is not asked"))
     except (Wrong, Refused):
         return Activity(note=NOT_KEPT.format(why="does not answer"))
     except (LookupError, TypeError, ValueError):
         return Activity(note=NOT_KEPT.format(why="answers with something else"))
+    known = {begin: statements for begin, statements in made.items() if math.isfinite(statements)}
     if not known:
         return Activity(note=NOT_KEPT.format(why="has no series of its own for it"))
     return Activity(known, "from Prometheus, where the project has series of its own")

@@ -15,7 +15,7 @@ from otel_dynabase.output.answer import MOST_LAST
 from otel_dynabase.output.harmless import cut, printable
 from otel_dynabase.output.lanes import chart
 from otel_dynabase.output.markup import Markup, tag
-from otel_dynabase.output.timeline import NANO, lanes
+from otel_dynabase.output.timeline import LONGEST, NANO, WORD, lanes
 from otel_dynabase.version import __version__
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 DOCTYPE: Final = "<!DOCTYPE html>"
 NAME: Final = 120
-"""Columns of the longest name that is shown,"""
-WORD: Final = 32
-"""and of what is one word of ours, unless somebody forged it."""
-HINT: Final = "Point at a mark, or go from mark to mark with the Tab key: what it stands for is said here."
+"""Columns of the longest name that is shown."""
+CHANGES: Final = 20
+"""Changes that are listed; all that are known are among the events."""
+HINT: Final = "Point at a mark, tap it, or go from mark to mark with the Tab key: what it stands for is said here."
 
 
 def page(window: Window, axis: Axis, notes: Sequence[str]) -> str:
@@ -74,7 +74,11 @@ def _policy(style: str) -> str:
 def summary(window: Window, axis: Axis) -> list[str]:
     """Say in sentences which tier the tenant has, since when, and how and why it came to it."""
     tier = window.tiers()[-1]
-    return [f"{tier.value}{_since(tier, axis)}.", *(() if tier.because is None else [f"Why: {why(tier.because)}."])]
+    return [f"{_named(tier)}{_since(tier, axis)}.", *(() if tier.because is None else [f"Why: {why(tier.because)}."])]
+
+
+def _named(tier: Span) -> str:
+    return "Tier unknown" if tier.value == UNKNOWN else tier.value
 
 
 def _since(span: Span, axis: Axis) -> str:
@@ -90,10 +94,12 @@ def _date(at: float, axis: Axis) -> str:
 def _answer(window: Window, axis: Axis) -> list[Markup]:
     tier, plan = window.tiers()[-1], window.plans()[-1]
     first, *because = summary(window, axis)
+    value = _named(tier)
+    rest = cut(printable(first.removeprefix(value)), LONGEST)
     return [
-        tag("p", tag("strong", _short(tier.value)), _short(first.removeprefix(tier.value)), class_="answer"),
+        tag("p", tag("strong", cut(printable(value), WORD)), rest, class_="answer"),
         *(tag("p", _short(said), class_="why") for said in because),
-        tag("p", _short(f"Plan: {plan.value}{_since(plan, axis)}."), class_="plan"),
+        tag("p", cut(printable(f"Plan: {plan.value}{_since(plan, axis)}."), LONGEST), class_="plan"),
     ]
 
 
@@ -122,10 +128,12 @@ def _changes(window: Window, axis: Axis) -> Markup | None:
     changes = sorted((*window.before, *window.of(TIER.event_type, PLAN.event_type)), key=lambda event: event.time_ns)
     if not changes:
         return None
+    older = f"Before them are {len(changes) - CHANGES} among the events." if len(changes) > CHANGES else None
     return tag(
         "section",
         tag("h2", "Changes of tier and plan, and why", id="changes"),
-        tag("ol", *(_change(change, axis) for change in reversed(changes)), class_="changes"),
+        tag("ol", *(_change(change, axis) for change in reversed(changes[-CHANGES:])), class_="changes"),
+        tag("p", older, class_="plan") if older else None,
         aria_labelledby="changes",
     )
 

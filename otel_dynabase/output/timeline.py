@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 SAID: Final = 3
 """Events whose words one mark has; the others of its bin are counted."""
 LONGEST: Final = 150
-"""Columns of a mark's words."""
+"""Columns of a mark's words,"""
+WORD: Final = 32
+"""and of what is one word of ours, unless somebody forged it."""
 NANO: Final = 1e9
 NONE: Final = (("none", ""),)
 SHAPES: Final = {
@@ -56,21 +58,21 @@ def lanes(window: Window, axis: Axis) -> list[Lane]:
 def _tier(span: Span, axis: Axis) -> Mark:
     level = TIERS.index(span.value) + 1 if span.value in TIERS else 0
     height = (1.5 * level - 0.5) / (1.5 * len(TIERS) - 0.5)
-    bars = [(f"tier {span.value}", height), ("cap", 0.0)] if level else []
-    return _span(span, axis, bars)
+    return _span(span, axis, [(f"tier {span.value}", height), ("cap", 0.0)] if level else [("gap", 0.3)])
 
 
 def _plan(span: Span, axis: Axis) -> Mark:
-    return _span(span, axis, [] if span.value == UNKNOWN else [("plan-band", 1.0)])
+    return _span(span, axis, [("gap" if span.value == UNKNOWN else "plan-band", 1.0)])
 
 
 def _span(span: Span, axis: Axis, bars: list[tuple[str, float]]) -> Mark:
-    when = f"{span.value}, {axis.extent(span.begin, span.end)} ({duration(span.end - span.begin)})"
+    value = cut(printable(span.value), WORD)
+    when = f"{value}, {axis.extent(span.begin, span.end)} ({duration(span.end - span.begin)})"
     if span.because is not None:
         what = ": ".join(filter(None, (how(span.because), why(span.because))))
     else:
-        what = "nobody told of a change before it" if span.value != UNKNOWN else "nobody told"
-    return Mark(axis.share(span.begin), axis.share(span.end), when, _short(what), bars, label=span.value)
+        what = "what it was is not known here" if span.value == UNKNOWN else "no change to it is known"
+    return Mark(axis.share(span.begin), axis.share(span.end), when, _short(what), bars, label=value)
 
 
 def _short(text: str) -> str:
@@ -88,7 +90,8 @@ def _bin(begin: int, axis: Axis) -> tuple[float, float, str]:
 def _statements(window: Window, axis: Axis) -> Lane:
     known = {begin: made for begin, made in window.activity.statements.items() if begin >= axis.bin(axis.since)}
     if not known:
-        return Lane("Statements", 40, note=[(window.activity.note, "")])
+        gap = Mark(0, 1, axis.extent(axis.since, axis.until), window.activity.note, [("gap", 1.0)])
+        return Lane("Statements", 40, [gap], [("not known", "")])
     most = max(known.values())
     marks = [
         Mark(*_bin(begin, axis), f"{made:,.0f} statements", [("statements", made / most)])

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from examples.stack.collector import CONFIG, Collector
+from otel_dynabase.history.activity import of_prometheus
+from otel_dynabase.output.axis import Axis
 from tests.end_to_end.running import ROOT, App, eventually
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def totals(stack: Stack, detailed: Collector, directory: Path, app: Callable[...
 
 
 def test_what_happened_is_told_and_who_took_the_time(
-    totals: dict[str, Any], command: Callable[..., subprocess.CompletedProcess[str]]
+    stack: Stack, totals: dict[str, Any], command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     def noisy() -> list[dict[str, Any]]:
         rows = json.loads(command("noisy", "--format", "json").stdout)["rows"]
@@ -122,6 +124,19 @@ def test_what_happened_is_told_and_who_took_the_time(
     times_out = [event for event in said if event[1].startswith("query_timeout, rejected")]
     assert times_out
     assert all(re.fullmatch("trace [0-9a-f]{32}", event[2]) for event in times_out)
+
+    statements = caused["asked_pro"][0]
+    page = command("timeline", "asked_pro", "--since", "1h", "--html", "-").stdout
+    assert f">{statements:,}, at most " in page
+    assert "Statements are from the detail of metrics in ClickHouse." in page
+
+    def of_the_other_store() -> float:
+        axis = Axis(time.time() - 3600, time.time())
+        found = of_prometheus(stack.prometheus.url, "asked_pro", axis.bins(), axis.step, 10.0)
+        return sum(found.statements.values())
+
+    made = eventually(of_the_other_store, lambda made: made >= 0.8 * statements, within=20)
+    assert made == pytest.approx(statements, rel=0.5)  # rates are extrapolated, which shows in so few
 
 
 def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:

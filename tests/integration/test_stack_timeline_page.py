@@ -136,6 +136,13 @@ def test_what_is_pointed_at_is_said_instead_of_what_has_the_focus(opened, told):
     assert said.startswith("24 Nov 06:58:20: from COLD in 1.83 s")
 
 
+def test_what_is_tapped_is_said(opened, told):
+    page = opened(told, 360, has_touch=True)
+    page.get_by_role("img", name="Circuit").locator(".hit").tap()
+    (said,) = page.evaluate(SAID)
+    assert "circuit open" in said
+
+
 def test_on_a_telephone_a_row_is_still_a_row(opened, told):
     page = opened(told, 360)
     assert page.get_by_role("row").count() == len(story.EVENTS) + 1
