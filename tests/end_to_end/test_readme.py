@@ -57,6 +57,7 @@ def test_the_tour_can_be_followed(checkout: Path):
         "limit_hit         query_timeout, rejected \u00d71",
         "HOT → WARM, automatic_demotion: ",
         " requests in 5 s, threshold for hot 10   trace ",
+        "ember.html: WARM since ",
         "mine\tpro\tmax_pool_size\tqueued\t8",
         "✓ collector: losses and queues  nothing lost",
     ):
