@@ -95,6 +95,7 @@ HOT_FROM: Final = 10
 """Requests in LATELY that it keeps a tenant HOT for: about half of what any paid plan's everyday traffic is."""
 NOTICED: Final = 3.0
 """Seconds until a change of the directory has been seen by everybody who reads it."""
+BUSY: Final = "the machine is too busy for what was arranged: try again when less runs beside it"
 
 
 class UnexpectedError(RuntimeError):
@@ -128,13 +129,15 @@ class Load:
     requests: int = 0
     sent: dict[str, list[float]] = field(default_factory=dict)
     """When each project's requests were sent."""
+    tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    """All that is under way: the first failure ends the others too."""
 
     async def run(self, tenants: Sequence[Tenant]) -> None:
         """Drive all tenants at once; raises UnexpectedError as soon as one gets another answer than arranged."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as self.tasks:
                 for tenant in tenants:
-                    group.create_task(self._live(tenant))
+                    self.tasks.create_task(self._live(tenant))
         except* (UnexpectedError, httpx.HTTPError) as errors:
             first: BaseException = errors
             while isinstance(first, BaseExceptionGroup):
@@ -200,12 +203,14 @@ class Load:
 
     async def _hold(self, tenant: Tenant, connections: int, seconds: float) -> list[asyncio.Task[None]]:
         """Occupy connections with long reports; return when PostgreSQL says that all of them run."""
-        reports = [asyncio.create_task(self._report(tenant, seconds, ONE_QUERY)) for _ in range(connections)]
+        reports = [self.tasks.create_task(self._report(tenant, seconds, ONE_QUERY)) for _ in range(connections)]
         running = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event = 'PgSleep'"
         while await self.watch.fetchval(running, tenant.database) < connections:
             if any(report.done() for report in reports):
                 await asyncio.gather(*reports)
-                raise UnexpectedError(f"{tenant.project_id}: {connections} reports did not run at the same time")
+                raise UnexpectedError(
+                    f"{tenant.project_id}: {connections} reports did not run at the same time; {BUSY}"
+                )
             await asyncio.sleep(0.02)
         return reports
 
@@ -213,13 +218,13 @@ class Load:
         self, tenant: Tenant, reports: list[asyncio.Task[None]], requests: int, effect: Effect, *, outlast: bool
     ) -> None:
         """Send requests while reports hold connections; with `outlast` the reports must still run when all is over."""
-        waiting = [asyncio.create_task(self._send(tenant, effect, "orders")) for _ in range(requests)]
+        waiting = [self.tasks.create_task(self._send(tenant, effect, "orders")) for _ in range(requests)]
         if outlast:
             await asyncio.gather(*waiting)
         else:
             await asyncio.sleep(SETTLE)
         if any(report.done() for report in reports):
-            raise UnexpectedError(f"{tenant.project_id}: the machine is too busy, reports ended before others queued")
+            raise UnexpectedError(f"{tenant.project_id}: reports ended before others queued; {BUSY}")
         await asyncio.gather(*waiting, *reports)
 
     # --- incidents ----------------------------------------------------------------------------------------------------
