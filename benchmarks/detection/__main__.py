@@ -74,8 +74,8 @@ class Run:
 
     def _suffer(self, service: Service) -> None:
         everything = {alert for fault in FAULTS for alert in fault.told_by(service)}
+        # since when an alert's windows have had nothing but good statements
         clean = dict.fromkeys(everything, time.monotonic())
-        """Since when nothing has been in the windows of an alert but good statements."""
         for fault in [fault for fault in self._faults if service.plan.name in fault.plans]:
             alerts = fault.told_by(service)
             due = max(clean[alert] + long_window(alert, service.plan.name) for alert in alerts) + SETTLED

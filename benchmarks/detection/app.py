@@ -28,7 +28,7 @@ AGAIN = 0.1
 
 async def ask(pool: asyncpg.Pool, patience: float) -> None:
     """Send one statement; whatever fails is for telemetry to tell."""
-    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with suppress(Exception):
         async with pool.acquire(timeout=patience) as connection:
             await connection.fetchval(STATEMENT, timeout=patience)
 

@@ -90,23 +90,22 @@ class Detection:
 def long_window(alert: str, plan: str) -> float:
     """Return the longest window, in seconds, of an alert's expressions for a plan."""
     rules = [rule.expression for rule in ALERTS if rule.name == alert and plan in rule.plans]
-    windows = [int(number) * UNITS[unit] for rule in rules for number, unit in WINDOW.findall(rule)]
-    return max(windows)
+    return max(int(number) * UNITS[unit] for rule in rules for number, unit in WINDOW.findall(rule))
 
 
 def calm(service: Service, fault: Fault, over: Event) -> None:
     """Wait until none of the alerts that are to tell of a fault fires: one that does is not told anew."""
-    names, plan = set(fault.told_by(service)), service.plan.name
-    deadline = time.monotonic() + CALM
-    while any(names & {of["alertname"]} and of["plan"] == plan for of in firing(service)):
+    plan, deadline = service.plan.name, time.monotonic() + CALM
+    while not over.is_set() and (left := firing(service) & set(fault.told_by(service))):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{plan}: {names} still fire {CALM:.0f} s after the last fault")
+            raise TimeoutError(f"{plan}: {', '.join(left)} still fires {CALM:.0f} s after the last fault")
         over.wait(1)
 
 
-def firing(service: Service) -> list[dict[str, str]]:
-    """Return the labels of all alerts that fire."""
-    return [alert["labels"] for alert in service.stack.alertmanager.alerts()]
+def firing(service: Service) -> set[str]:
+    """Return the names of all alerts that fire for this plan."""
+    labels = [alert["labels"] for alert in service.stack.alertmanager.alerts()]
+    return {of["alertname"] for of in labels if of["plan"] == service.plan.name}
 
 
 def suffer(service: Service, fault: Fault, over: Event) -> Detection:
