@@ -10,10 +10,14 @@ COUNT: Final = '{{ $value | printf "%.0f" }}'
 """A number of things."""
 
 
-def looked_up(query: str, shown: str) -> str:
-    """Return what a query says, as `shown`; `%s` in it stands for the plan. Nobody there: "unknown"."""
+def looked_up(query: str, shown: str, *labels: str) -> str:
+    """Return what a query says, as `shown`; each `%s` in it stands for a label's value, the plan's if none is named.
+
+    Where there is nothing, it says so.
+    """
+    values = " ".join(f"$labels.{label}" for label in labels or ("plan",))
     value = f"{{{{ . | first | value | {shown} }}}}"
-    return f'{{{{ with printf "{query}" $labels.plan | query }}}}{value}{{{{ else }}}}unknown{{{{ end }}}}'
+    return f'{{{{ with printf "{query}" {values} | query }}}}{value}{{{{ else }}}}unknown{{{{ end }}}}'
 
 
 def affected(metric: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_dynabase.catalog.attributes import SLO
 from otel_dynabase.catalog.metrics import (
+    ERROR_BUDGET,
     ERRORS,
     QUERY_DURATION,
     SLO_BAD_EVENTS,
@@ -135,6 +136,7 @@ def _burn_alerts() -> Iterator[Alert]:
 def _burn(pair: Pair, severity: Severity, *plans: str) -> Alert:
     long, short = (f"plan:slo_burn_rate:{window}" for window in (pair.long, pair.short))
     bad = f"sum_over_time({SLO_BAD_EVENTS_COUNTED.prometheus}[{pair.long}])"
+    left = looked_up(f"{ERROR_BUDGET.prometheus}{{plan='%s', slo='%s'}}", "humanizePercentage", "plan", "slo")
     return Alert(
         name="ErrorBudgetBurn",
         severity=severity,
@@ -147,7 +149,8 @@ def _burn(pair: Pair, severity: Severity, *plans: str) -> Alert:
             f"{bad} >= {FEWEST}",
         ),
         summary=f"{PLAN}: the error budget of {{{{ $labels.slo }}}} burns too fast",
-        description=f"In the last {pair.long} it was spent {{{{ $value | humanize }}}} times faster than it may be.",
+        description=f"In the last {pair.long} it was spent {{{{ $value | humanize }}}} times faster than it may be. "
+        f"Left of 30 days' budget: {left}.",
         runbook="error-budget-burn",
         dashboard=DASHBOARD,
     )

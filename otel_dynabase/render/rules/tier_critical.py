@@ -74,7 +74,7 @@ def _silent() -> Iterator[Alert]:
 def _circuit_open() -> Alert:
     state, not_folded = BREAKER_STATE_GAUGE.prometheus, f'project_id!="{OTHER_PROJECT}"'
     tenants = selector(state, among("plan", PREMIUM), not_folded)
-    open_now = selector(state, "plan='%s'", not_folded.replace('"', "'"))
+    not_closed = selector(state, "plan='%s'", not_folded.replace('"', "'"))
     return Alert(
         name="CriticalTenantCircuitOpen",
         severity="critical",
@@ -82,8 +82,8 @@ def _circuit_open() -> Alert:
         expression="count by (plan) (\n"
         f"  max by (plan, project_id) (min_over_time({tenants}[5m]) >= 1 and {tenants} offset 5m >= 1)\n)",
         summary=f"{PLAN}: a tenant's circuit breaker stays open",
-        description=f"Tenants whose circuit has not closed for 5m: {COUNT}. Open now:"
-        f"{first_of(f'max by (project_id) ({open_now}) == 2', 5)}.",
+        description=f"Tenants whose circuit has not closed for 5m: {COUNT}. Not closed now:"
+        f"{first_of(f'max by (project_id) ({not_closed}) >= 1', 5)}.",
         runbook="circuit-breaker-open",
         why="Each tenant's own five minutes; the try of a half-open breaker, which fails again, is no end. Folded "
         "tenants share one state, the worst: one of hundreds is always open. Theirs is a matter of availability.",

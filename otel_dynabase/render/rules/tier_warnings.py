@@ -145,7 +145,7 @@ def _dropped() -> Iterator[Alert]:
         (
             "receiver",
             selector("", f'__name__=~"otelcol_receiver_(refused|failed)_({KINDS})"'),
-            "items refused to senders",
+            "items that the collector refused: senders try again",
         ),
         ("processor", selector(f"{PROCESSOR}points", 'outcome="refused"'), "points that could not be counted"),
         (
@@ -164,7 +164,7 @@ def _drop(hop: str, expression: str, what: str) -> Alert:
         severity="warning",
         labels={"hop": hop},
         expression=expression,
-        summary=f"Telemetry is lost: {what}",
+        summary=f"Telemetry is lost or held up: {what}",
         description=f"In the last 5m: {COUNT} {what}.",
         runbook="telemetry-dropped",
     )
