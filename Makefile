@@ -9,7 +9,7 @@ TEST_OLDEST := OTEL_DYNABASE_STACK_PORTS=20000-26000 $(OLDEST)/bin/python -m pyt
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals panels up down test test-newest test-oldest test-oldest-aside test-collector check format screenshots docs conformance bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-noise bench-detection
+.PHONY: help setup build demo signals panels up down test test-newest test-oldest test-oldest-aside test-collector check format screenshots docs conformance conformance-grafana bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-noise bench-detection
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -97,6 +97,9 @@ conformance: setup $(OLDEST)/.installed ## asyncpg's and SQLAlchemy's own tests,
 	@$(RUN) -m tests.conformance.asyncpg_suite
 	@$(RUN) -m tests.conformance.sqlalchemy_suite
 	@$(OLDEST)/bin/python -m tests.conformance.sqlalchemy_suite
+
+conformance-grafana: setup ## Grafana's own types and transformations on the dashboards (needs node and npm)
+	@$(RUN) -m tests.conformance.grafana_suite
 
 bench-overhead: setup ## What we add to a pooled query, beside what the official instrumentation adds
 	@$(RUN) -m benchmarks.overhead

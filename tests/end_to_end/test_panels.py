@@ -38,6 +38,7 @@ MOST_SERIES = 600
 
 @pytest.fixture(scope="module")
 def touched(after_signals: AfterSignals) -> dict[tuple[str, str, str], Touched]:
+    assert after_signals.done.returncode == 0, after_signals.done.stdout + after_signals.done.stderr
     found = measure(after_signals.prometheus, after_signals.clickhouse)
     return {(one.dashboard, one.panel, one.store): one for one in found}
 
@@ -60,7 +61,7 @@ def test_no_panel_touches_more_than_it_may(touched):
     assert {key: one.series for key, one in touched.items() if one.series > MOST_SERIES} == {}
 
 
-def test_every_rule_is_evaluated_and_finds_what_it_reads(after_signals):
+def test_every_rule_is_evaluated_and_finds_what_it_reads(after_signals, touched):
     prometheus, now = after_signals.prometheus, time.time()
     found: dict[str, Measured] = {}
     for rule in (rule for group in GROUPS for rule in group.rules):
