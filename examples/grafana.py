@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from examples.stack.clickhouse import ClickHouseError
 from examples.stack.prometheus import PrometheusError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from examples.stack.clickhouse import ClickHouse
@@ -70,7 +70,7 @@ class Question:
     instant: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back, in rows or series; what was read for it, in rows or samples; how many series that touched."""
 
@@ -78,7 +78,6 @@ class Answer:
     read: int = 0
     series: int = 0
     error: str = ""
-    found: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Dashboard:
@@ -148,15 +147,14 @@ def _own(text: str, over: Range) -> str:
     return text
 
 
-def _variables(text: str, values: Values, plain: Any) -> str:
+def _variables(text: str, values: Values, plain: Callable[[list[str]], str]) -> str:
     def filled(found: re.Match[str]) -> str:
         name = found["bare"] or found["name"]
         if name not in values:
             return found[0]
         if found["form"] == "singlequote":
             return ",".join("'" + value.replace("'", "\\'") + "'" for value in values[name])
-        text: str = plain(values[name])
-        return text
+        return plain(values[name])
 
     return VARIABLE.sub(filled, text)
 
@@ -192,7 +190,7 @@ class Asker:
         body = json.loads(self._clickhouse.execute(question.text, parameters={"default_format": "JSON"}))
         # where rows are names of something that is not there, or numbers of nothing, nothing was found
         rows = [row for row in body["data"] if any(value not in {None, "", 0, "0"} for value in row.values())]
-        return Answer(len(rows), body["statistics"]["rows_read"], found=rows)
+        return Answer(len(rows), body["statistics"]["rows_read"])
 
     def _evaluate(self, question: Question) -> Answer:
         over = self._over
@@ -201,4 +199,4 @@ class Asker:
         else:
             start, end = (second // over.step * over.step for second in (over.start, over.end))
             result = self._prometheus.measured(question.text, start=start, end=end, step=over.step)
-        return Answer(len(result.series), result.samples, result.touched, found=list(result.series))
+        return Answer(len(result.series), result.samples, result.touched)

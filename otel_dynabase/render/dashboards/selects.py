@@ -15,6 +15,8 @@ from otel_dynabase.catalog.events import PROBE_PROJECT
 from otel_dynabase.catalog.metrics import CPU_USAGE, MEMORY_USAGE, QUERY_DURATION
 from otel_dynabase.catalog.plans import PLAN_TABLE, TIERS
 
+TOP: Final = 20
+"""As many tenants as a panel names."""
 MOST: Final = 500
 """Rows of a table that lists events."""
 BEFORE: Final = 30
@@ -43,7 +45,7 @@ WHERE $__timeFilter(Timestamp) AND {TENANTS} AND {CHOSEN}
   AND event_type IN ('limit_hit', 'cold_start', 'circuit_breaker_event')
 GROUP BY project_id
 ORDER BY rejected + 10 * breaker_opened DESC, waited DESC, cold_starts DESC, project_id
-LIMIT 20"""
+LIMIT {TOP}"""
 
 STAYS: Final = f"""\
 SELECT

@@ -20,11 +20,9 @@ from otel_dynabase.render.dashboards import kinds, links
 from otel_dynabase.render.dashboards.board import PLANS, TIERS, Board, choice
 from otel_dynabase.render.dashboards.panel import Ask, Panel, Select, Step
 from otel_dynabase.render.dashboards.promql import RATE, chosen, increase, per_minute, total
-from otel_dynabase.render.dashboards.selects import IN_TROUBLE
+from otel_dynabase.render.dashboards.selects import IN_TROUBLE, TOP
 from otel_dynabase.render.rules import REJECTIONS_A_MINUTE
 
-TOP: Final = 20
-"""As many tenants as a panel names."""
 BREAKER: Final = {"0": ("closed", "green"), "1": ("half-open", "yellow"), "2": ("open", "red")}
 WORST_BREAKERS: Final = (
     f"max by (project_id, plan) ({chosen(BREAKER_STATE_GAUGE)}) and on (project_id, plan) topk({TOP}, "
