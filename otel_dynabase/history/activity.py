@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
+from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_dynabase.doctor.check import Unknown, Wrong
@@ -14,8 +15,13 @@ from otel_dynabase.doctor.settings import OFF
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FINEST: Final = 60
-"""Prometheus needs two samples of a series to say how much it grew: it looks back so many seconds at least."""
+LOOKBACK: Final = 300
+"""Seconds for which a sample counts, as Prometheus has it."""
+QUERY: Final = (
+    'label_replace(last_over_time({series}[{window}s]), "is", "last", "", "")'
+    ' or label_replace(min_over_time({series}[{window}s]), "is", "least", "", "")'
+)
+"""Totals at the end of each bin, and the least ones in it: a rate would be extrapolated."""
 NOT_KEPT: Final = "not known: the collector keeps no detail of it (collector/detail.yaml), and Prometheus {why}"
 
 
@@ -35,25 +41,41 @@ def of_clickhouse(rows: Sequence[Mapping[str, Any]]) -> Activity | None:
 
 def of_prometheus(url: str, project: str, bins: Sequence[int], step: int, timeout: float) -> Activity:
     """Ask Prometheus, which has series of a project's own while it is one of the busiest of its plan."""
-    selector = f"db_queries_total{{project_id={json.dumps(project, ensure_ascii=False)}}}"
-    asked = {
-        "query": f"sum(rate({selector}[{max(step, FINEST)}s])) * {step}",
-        "start": str(bins[0] + step),
-        "end": str(bins[-1] + step),
-        "step": str(step),
-    }
+    series = f"db_queries_total{{project_id={json.dumps(project, ensure_ascii=False)}}}"
+    edges = [bins[0], *(begin + step for begin in bins)]
+    asked = {"start": str(edges[0]), "end": str(edges[-1]), "step": str(step)}
+    asked["query"] = QUERY.format(series=series, window=max(step, LOOKBACK))
     try:
         place = url if url == OFF else f"{url}/api/v1/query_range"
-        found = get_json(place, timeout, "", **asked)["data"]["result"]
-        points = found[0]["values"] if found else []
-        made = {round(float(at)) - step: float(value) for at, value in points}
+        known = made(get_json(place, timeout, "", **asked)["data"]["result"], edges)
     except Unknown:
         return Activity(note=NOT_KEPT.format(why="is not asked"))
     except (Wrong, Refused):
         return Activity(note=NOT_KEPT.format(why="does not answer"))
     except (LookupError, TypeError, ValueError):
         return Activity(note=NOT_KEPT.format(why="answers with something else"))
-    known = {begin: statements for begin, statements in made.items() if math.isfinite(statements)}
     if not known:
         return Activity(note=NOT_KEPT.format(why="has no series of its own for it"))
     return Activity(known, "from Prometheus, where the project has series of its own")
+
+
+def made(found: Sequence[Mapping[str, Any]], edges: Sequence[int]) -> dict[int, float]:
+    """Return how much a project's series grew between each two edges, by the first of them; unknown ones are absent.
+
+    A series counts from what it was at the edge before, and where nothing is known of that, from its least: every one
+    that is born begins with 0.
+    """
+    totals: dict[frozenset[tuple[str, str]], dict[str, dict[int, float]]] = defaultdict(dict)
+    for series in found:
+        labels = {name: value for name, value in series["metric"].items() if name != "__name__"}
+        values = {round(float(at)): float(value) for at, value in series["values"]}
+        totals[frozenset(labels.items() - {("is", labels["is"])})][labels["is"]] = values
+    known: dict[int, float] = defaultdict(float)
+    for each in totals.values():
+        last, before = each["last"], each["last"].get(edges[0])
+        for begin, edge in pairwise(edges):
+            if (total := last.get(edge)) is not None:
+                base = each["least"][edge] if before is None else before
+                known[begin] += total - base if total >= base else total  # it began anew
+                before = total
+    return dict(known)

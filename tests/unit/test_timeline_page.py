@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from otel_dynabase.catalog.fields import FIELDS, IDENTITY
 from otel_dynabase.catalog.plans import TIERS
+from otel_dynabase.history import activity
 from otel_dynabase.history.activity import Activity, of_prometheus
 from otel_dynabase.history.standing import PLAN, TIER, spans, start
 from otel_dynabase.history.window import Window
@@ -310,11 +311,29 @@ def test_names_stand_where_they_fit(share, fits):
 
 @pytest.mark.parametrize(("url", "why"), [("off", "is not asked"), ("http://127.0.0.1:1", "does not answer")])
 def test_whoever_knows_nothing_says_so(url, why):
-    activity = of_prometheus(url, "p", [0], 60, 1.0)
-    assert not activity.statements
-    assert (
-        activity.note == f"not known: the collector keeps no detail of it (collector/detail.yaml), and Prometheus {why}"
-    )
+    told = of_prometheus(url, "p", [0], 60, 1.0)
+    assert not told.statements
+    assert told.note == activity.NOT_KEPT.format(why=why)
+
+
+def series(status, last, least):
+    """Return two series as Prometheus does: from time 0 every 10 s, None where there is no sample."""
+    return [
+        {"metric": {"__name__": name, "status": status, "is": which},
+         "values": [[number * 10, str(value)] for number, value in enumerate(values) if value is not None]}
+        for which, name, values in (("last", "db_queries_total", last), ("least", "", least))
+    ]  # fmt: skip
+
+
+def test_what_a_counter_grew_by_is_exact_and_nothing_is_made_up():
+    found = [
+        *series("ok", [100, 103, 103, 2, 9], [90, 100, 103, 0, 2]),  # begins anew
+        *series("error", [None, None, 4, 5, None], [None, None, 0, 4, None]),  # is born
+    ]
+    assert activity.made(found, [0, 10, 20, 30, 40]) == {0: 3, 10: 4, 20: 3, 30: 7}
+    late = series("ok", [None, None, 1_000_007, None, 1_000_010], [None, None, 1_000_000, None, 1_000_010])
+    assert activity.made(late, [0, 10, 20, 30, 40]) == {10: 7, 30: 3}  # whose earlier points were lost
+    assert activity.made([], [0, 10]) == {}
 
 
 # --- for everybody's eyes ---------------------------------------------------------------------------------------------
