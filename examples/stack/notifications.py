@@ -41,13 +41,13 @@ class Notification:
 
     time: float
     to: str
+    plan: str
     title: str
     text: str
 
     def tells(self, alert: str, plan: str) -> bool:
         """Say whether it tells that this alert fires for this plan."""
-        of_plan = re.match(rf"\[\w+\] {plan}: ", self.title) is not None
-        return of_plan and re.search(rf"^\*?{alert}\*?: ", self.text, re.MULTILINE) is not None
+        return self.plan == plan and re.search(rf"^\*?{alert}\*?: ", self.text, re.MULTILINE) is not None
 
 
 class Notifications:
@@ -112,13 +112,13 @@ class Notifications:
             raise RefusedError(HTTPStatus.BAD_REQUEST, '{"status": "invalid event"}')
         details = payload.get("custom_details", {})
         text = details.get("firing", "") + details.get("resolved", "")
-        return Notification(at, "pagerduty", payload["summary"], text)
+        return Notification(at, "pagerduty", payload.get("group", ""), payload["summary"], text)
 
     def _post(self, message: Any, at: float) -> Notification:
-        attachments = message.get("attachments")
-        if not attachments:
+        if not message.get("attachments"):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "no_text")
-        return Notification(at, message["channel"], attachments[0]["title"], attachments[0]["text"])
+        (said,) = message["attachments"]
+        return Notification(at, message["channel"], said["footer"].removeprefix("plan: "), said["title"], said["text"])
 
 
 class _Server(ThreadingHTTPServer):

@@ -141,16 +141,16 @@ def test_a_plans_trouble_is_one_conversation(alertmanager):
     alertmanager.post(LATENCY, AVAILABILITY, other)
     first = told(alertmanager, 2, within=2)
     assert {each.title: lines(each) for each in first} == {
-        "[CRITICAL] pro: critical of pro availability (and 1 more)": {line(LATENCY), line(AVAILABILITY)},
-        "[CRITICAL] enterprise: critical of enterprise ": {line(other)},
+        "[CRITICAL] critical of pro availability (and 1 more)": {line(LATENCY), line(AVAILABILITY)},
+        "[CRITICAL] critical of enterprise ": {line(other)},
     }
     alertmanager.post(over(LATENCY), joins, over(other))
     then = {each.title: lines(each) for each in told(alertmanager, 4, within=16)[2:]}
-    joined = then.pop("[CRITICAL] pro: critical of pro  (and 1 more)")
+    joined = then.pop("[CRITICAL] critical of pro  (and 1 more)")
     (ended,) = joined - {line(joins), line(AVAILABILITY)}
     assert re.fullmatch(rf"Resolved after \d+s: {re.escape(line(LATENCY))}", ended)
     (resolved,) = then
-    assert resolved == "[RESOLVED] enterprise: critical of enterprise "
+    assert resolved == "[RESOLVED] critical of enterprise "
 
 
 def test_what_is_said(alertmanager):
@@ -166,8 +166,9 @@ def test_what_is_said(alertmanager):
         "Runbook: https://docs.dynabase.com/runbooks/x",
         "Dashboard: https://grafana.dynabase.com/d/x?var-plan=all",
     ]
+    assert {each.plan for each in received.values()} == {"all"}
     harmless = "of &lt;!channel&gt; &amp; &lt;https://evil.example|us&gt;"
-    assert received["#dynabase-ops"].title == f"[WARNING] all: 81 % {harmless}"
+    assert received["#dynabase-ops"].title == f"[WARNING] 81 % {harmless}"
     assert received["#dynabase-ops"].text.strip().splitlines() == [
         f"*NoisyNeighbour*: 81 % {harmless}",
         f"It is 81 % {harmless}.",
@@ -192,7 +193,7 @@ def test_prometheus_alerts_arrive(alertmanager, tmp_path):
     rules.write_text(RULES)
     with Prometheus(tmp_path / "prometheus", rules=[rules], alertmanager=alertmanager.url):
         (notification,) = told(alertmanager, 1, within=10)
-    assert (notification.to, notification.title) == ("pagerduty", "[CRITICAL] all: 5.2 %")
+    assert (notification.to, notification.title) == ("pagerduty", "[CRITICAL] 5.2 %")
     assert notification.tells("CollectorDown", "all")
 
 
@@ -239,9 +240,9 @@ def test_the_receiver_refuses_what_pagerduty_and_slack_would(alertmanager):
         (f"{receiver.url}/v2/enqueue", {**event, "routing_key": "another"}, 400),
         (f"{receiver.url}/v2/enqueue", {**event, "payload": {**payload, "summary": ""}}, 400),
         (f"{receiver.url}/v2/enqueue", {**event, "payload": {**payload, "severity": "warn"}}, 400),
-        (slack, {"channel": "#c", "attachments": [{"title": "t", "text": "t"}]}, 200),
+        (slack, {"channel": "#c", "attachments": [{"title": "t", "text": "t", "footer": "plan: pro"}]}, 200),
         (slack, {"channel": "#c"}, 400),
-        (f"{slack}x", {"channel": "#c", "attachments": [{"title": "t", "text": "t"}]}, 403),
+        (f"{slack}x", {"channel": "#c", "attachments": [{"title": "t", "text": "t", "footer": "plan: pro"}]}, 403),
         (slack, ["no message"], 400),
     ]:
         assert httpx.post(url, json=message).status_code == status, message
