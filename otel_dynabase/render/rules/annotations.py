@@ -27,6 +27,5 @@ def affected(metric: str) -> str:
 
 def first_of(query: str, most: int) -> str:
     """Return the projects that a query finds first, at most so many; `%s` in it stands for the plan."""
-    return (
-        f'{{{{ range printf "topk({most}, {query})" $labels.plan | query }}}} {{{{ .Labels.project_id }}}}{{{{ end }}}}'
-    )
+    found = f'printf "topk({most}, {query})" $labels.plan | query | sortByLabel "project_id"'
+    return f"{{{{ range {found} }}}} {{{{ .Labels.project_id }}}}{{{{ end }}}}"
