@@ -23,6 +23,8 @@ NOTHING_RIGHTLY = {
     ("dynabase-tenant-patterns", "Tier Dwell Time", "ClickHouse"): "nobody leaves two tiers within the demo's minute",
 }
 """Panels that find nothing, and why that is right; tests/integration/test_stack_selects.py gives them something."""
+IF_ALERTS_FIRE = {"annotation Alerts", "SLO Violations Over Time"}
+"""Something or nothing: whether an alert fires within the demo's minute is for its own tests to say."""
 UNTOUCHED_RIGHTLY = {
     "slo_cold_start_compliance 5000": "no free tenant wakes in the demo",
     "slo_cold_start_compliance 1000": "no pro tenant wakes in the demo",
@@ -53,7 +55,8 @@ def test_no_panel_is_refused(touched):
 
 
 def test_every_panel_finds_something(touched):
-    assert {key for key, one in touched.items() if not one.rows} == set(NOTHING_RIGHTLY)
+    nothing = {key for key, one in touched.items() if not one.rows and one.panel not in IF_ALERTS_FIRE}
+    assert nothing == set(NOTHING_RIGHTLY)
 
 
 def test_no_panel_touches_more_than_it_may(touched):
