@@ -1,4 +1,4 @@
-"""The wheel that users install: the SQL is in it."""
+"""The wheel that users install: the SQL is in it, and how a page looks."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ import zipfile
 from examples.stack.process import ROOT
 from otel_dynabase.clickhouse import migrations, roles
 
+STYLE = (ROOT / "otel_dynabase" / "output" / "page.css").read_text()
 ASK = """
 import json
 from otel_dynabase.clickhouse import migrations, roles
@@ -27,3 +28,4 @@ def test_an_installed_package_migrates_to_the_same_schema_as_a_checkout(tmp_path
     assert directory == str(installed / "otel_dynabase" / "clickhouse" / "sql")
     assert checksums == [migration.checksum for migration in migrations.known()]
     assert tuple(statements) == roles.roles()
+    assert (installed / "otel_dynabase" / "output" / "page.css").read_text() == STYLE
