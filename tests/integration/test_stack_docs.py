@@ -11,8 +11,10 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import yaml
 
 from examples.stack.process import ROOT
+from examples.stack.prometheus import FEATURES, Prometheus
 
 DOCS = ROOT / "docs"
 
@@ -143,3 +145,13 @@ def test_a_unit_knows_only_what_is_there():
     variables = set(re.findall(r"^Environment=(\w+)=", units, re.MULTILINE))
     assert {"OTELCOL_CLICKHOUSE_PASSWORD", "OTEL_DYNABASE_DIRECTORY_DSN_FILE"} < variables
     assert [variable for variable in variables if variable not in known] == []
+
+
+def test_prometheus_is_deployed_as_it_is_tested(tmp_path):
+    """With the flags and the storage of the stack's; its intervals are longer, as the rules have theirs."""
+    text = (DOCS / "deploy.md").read_text()
+    told = yaml.safe_load(re.search(r"prometheus\.yml <<'END'\n(.*?)\nEND\n", text, re.DOTALL)[1])
+    tested = Prometheus(tmp_path)._configuration()
+    assert {key: told[key] for key in ("otlp", "storage")} == {key: tested[key] for key in ("otlp", "storage")}
+    assert [job["job_name"] for job in told["scrape_configs"]] == [job["job_name"] for job in tested["scrape_configs"]]
+    assert f"--web.enable-otlp-receiver \\\n      --enable-feature={FEATURES}" in text
