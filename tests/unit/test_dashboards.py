@@ -246,7 +246,10 @@ def test_a_file_is_what_grafanas_own_library_reads_and_writes(uid):
     drawn = json.loads(dashboard(uid))
     for panel in drawn["panels"]:
         panel["fieldConfig"]["defaults"].pop("links", None)  # it takes data links for links of a dashboard
-    assert json.loads(json.dumps(Dashboard.from_json(drawn), cls=JSONEncoder)) == drawn
+    read = json.loads(json.dumps(Dashboard.from_json(drawn), cls=JSONEncoder))
+    for one in (*read["annotations"]["list"], *read["links"]):
+        del one["placement"]  # its default, which ours are without
+    assert read == drawn
 
 
 def test_provisioned_stores_are_those_that_links_and_rates_rely_on():

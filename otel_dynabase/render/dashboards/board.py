@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.models.common import DataSourceRef
-    from grafana_foundation_sdk.models.dashboard import AnnotationQuery, Dashboard, VariableModel
+    from grafana_foundation_sdk.models.dashboard import AnnotationQuery, Dashboard, DashboardLink, VariableModel
     from grafana_foundation_sdk.models.dashboard import Panel as Drawn
 
     from otel_dynabase.render.dashboards.panel import Panel
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 TAG: Final = "dynabase"
 SOURCES: Final = (("prometheus", PROMETHEUS), ("clickhouse", CLICKHOUSE))
+SEEN: Final = None
+"""The place above the panels, which has no name; the library's is in a menu."""
 ALERTS: Final = (
     'max by (alertname, plan, severity) (ALERTS{alertstate="firing", severity=~"critical|warning", '
     'plan=~"($plan)|all"})'
@@ -67,11 +69,11 @@ class Board:
             .timezone("browser")
             .readonly()
             .tooltip(DashboardCursorSync.CROSSHAIR)
-            .link(_way())
             .variables([*(_source(name, ref) for name, ref in SOURCES), *self.variables])
             .build()
         )
         drawn.annotations.list_val = [_events(self.events) if self.events else _alerts()]
+        drawn.links = [_way()]
         drawn.panels = list(placed(self.panels))
         return drawn
 
@@ -143,15 +145,12 @@ def _source(name: str, ref: DataSourceRef) -> Variable:
 # --- around the panels ------------------------------------------------------------------------------------------------
 
 
-def _way() -> dashboard.DashboardLink:
+def _way() -> DashboardLink:
     """Return the links to the other dashboards, which keep the time and the variables."""
-    return (
-        dashboard.DashboardLink("DynaBase")
-        .type(DashboardLinkType.DASHBOARDS)
-        .tags([TAG])
-        .include_vars(True)
-        .keep_time(True)
-    )
+    link = dashboard.DashboardLink("DynaBase").type(DashboardLinkType.DASHBOARDS).tags([TAG])
+    drawn = link.include_vars(True).keep_time(True).build()
+    drawn.placement = SEEN  # type: ignore[assignment]
+    return drawn
 
 
 def _alerts() -> AnnotationQuery:
@@ -167,4 +166,5 @@ def _events(sql: str) -> AnnotationQuery:
 def _marks(begun: dashboard.AnnotationQuery, query: Ask | Select) -> AnnotationQuery:
     drawn = begun.enable(True).build()
     drawn.target = target(query, "Anno")
+    drawn.placement = SEEN  # type: ignore[assignment]
     return drawn
