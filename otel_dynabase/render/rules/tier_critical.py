@@ -91,18 +91,20 @@ def _circuit_open() -> Alert:
 
 
 def _rejections() -> Alert:
-    series = selector(REJECTIONS.prometheus, among("plan", PREMIUM), 'reason!="auth_failure"')
+    series = selector(REJECTIONS.prometheus, among("plan", PREMIUM), 'reason!~"auth_failure|circuit_open"')
     return Alert(
         name="PremiumTierConnectionRejections",
         severity="critical",
         plans=PREMIUM,
-        expression=f"{total('rate', series, '5m')} * 60 > {REJECTIONS_A_MINUTE}",
+        expression=f"{total('rate', series, '1m')} * 60 > {REJECTIONS_A_MINUTE}",
         pending="5m",
         summary=f"{PLAN}: connections are refused",
         description="{{ $value | humanize }} requests for a connection are refused a minute, where "
         f"{REJECTIONS_A_MINUTE} may be. "
         f"Tenants in the last 5 minutes: {affected(REJECTIONS.name)}.",
         runbook="connection-rejections",
+        why="In each minute for five minutes. Wrong passwords are the customer's; what a breaker refuses is for "
+        "CriticalTenantCircuitOpen and availability.",
     )
 
 
