@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.end_to_end
 
 MEASURED = 49
-"""The ticket's forty without the three that are recorded, eleven of the semantic conventions, one of the collector's."""
+"""The ticket's forty without its three recording rules, eleven of the semantic conventions, one of the collector's."""
 
 
 def test_every_metric_and_every_event_is_seen(after_signals: AfterSignals):
