@@ -169,7 +169,7 @@ def _show(state: State) -> None:
         "its metrics": at.collector_metrics,
     }
     for name, where in rows.items():
-        print(f"  {_paint('1', f'{name:<12}')}{where}")
+        print(f"  {_paint('1', f'{name:<13}')}{where}")
 
 
 def _down(options: argparse.Namespace) -> int:
