@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -119,6 +121,12 @@ def test_a_number_stays_with_its_panel():
 def test_files_are_what_is_rendered(uid):
     assert (ROOT / f"collector/grafana/dashboards/{uid}.json").read_text() == dashboard(uid)
     assert DRAWN[uid]["uid"] == uid
+
+
+def test_the_package_needs_grafanas_library_for_nothing_else():
+    """It is a development dependency: rules and documents are rendered without it."""
+    program = "import sys, otel_dynabase.render; sys.exit('grafana_foundation_sdk' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("uid", "panel"), PANELS, ids=called(PANELS))
