@@ -15,7 +15,7 @@ from otel_dynabase.history.stored import Stored
 from otel_dynabase.history.window import Count, Window
 from otel_dynabase.output.axis import Axis
 from otel_dynabase.output.harmless import printable
-from otel_dynabase.output.page import DOCTYPE, page, summary
+from otel_dynabase.output.page import is_page, page, summary
 from otel_dynabase.output.timeline import NANO
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 OUTPUT: Final = "-"
 EACH: Final = 100
 """Events of each type that the page has one by one; the others are in its bars and marks."""
+HEAD: Final = 200
+"""Characters of a file that tell whether it is a page."""
 
 
 def add(parser: Any) -> None:
@@ -64,24 +66,26 @@ def written(connection: Connection, given: Namespace, asked: Range, now: datetim
 
 
 def _may_write(target: Path) -> bool:
-    """Say whether nobody's work is lost: an earlier page is as good as nothing, and so is what is no file."""
+    """Say whether nobody's work is lost: an earlier page may go, and what is no file keeps nothing."""
+    if not target.is_file():
+        return True
     try:
         with target.open(encoding="utf-8", errors="replace") as there:
-            return not target.is_file() or there.read(len(DOCTYPE)) == DOCTYPE
-    except OSError:  # not there; what else is wrong is said when it is written
-        return True
+            return is_page(there.read(HEAD))
+    except OSError:
+        return False
 
 
 def read(connection: Connection, project: str, asked: Range, now: datetime, *, here: bool) -> tuple[Window, Axis]:
     """Return what there is to show of a project, and the axis to show it on. Raises ClickHouseError."""
-    whole = Range(max(asked.since, now - FULL), asked.until)
-    values = {"project": project, **whole.parameters()}
+    gone = now - FULL
+    begin = asked.since if asked.until and asked.until <= gone else max(asked.since, gone)
+    values = {"project": project, **Range(begin, asked.until).parameters()}
     events = [Stored.of(row) for row in connection.rows(query("timeline_newest"), most=EACH, **values)]
     # a clock that goes ahead is no reason to leave an event out
     newest = max((event.time_ns / NANO for event in events), default=0.0)
-    since = whole.since.timestamp()
-    until = asked.until.timestamp() if asked.until else max(now.timestamp(), newest + 1, since + 1)
-    axis = Axis(since, until, here=here)
+    since, end = begin.timestamp(), max(now.timestamp(), newest + 1, begin.timestamp() + 1)
+    axis = Axis(since, min(asked.until.timestamp(), end) if asked.until else end, here=here)
     counts = [Count.of(row) for row in connection.rows(query("timeline_bins"), step=axis.step, **values)]
     before = [Stored.of(row) for row in connection.rows(query("timeline_before"), **values)]
     activity = _activity(connection, project, axis, values)

@@ -98,12 +98,17 @@ def how(change: Stored) -> str:
     standing = TIER if change.event_type == TIER.event_type else PLAN
     reason = change.get("reason" if standing is TIER else "change_type")
     source = _told(change, standing.before) or "an unknown one"
-    return f"{MOVED.get(reason) or reason or 'moved, for no reason that was told,'} from {source}"
+    if moved := MOVED.get(reason):
+        return f"{moved} from {source}"
+    return f"from {source}, {reason or 'for no reason that was told'}"
 
 
 def why(change: Stored) -> str:
-    """Say what made the platform decide, or that it did not say."""
-    told = conditions(change)
-    if told or change.event_type != TIER.event_type:
-        return told
-    return "no conditions were told with it"
+    """Say what made the platform decide, or that it did not say; nothing of a plan, of which it never does."""
+    silent = "no conditions were told with it" if change.event_type == TIER.event_type else ""
+    return conditions(change) or silent
+
+
+def explained(change: Stored) -> str:
+    """Say both."""
+    return ": ".join(filter(None, (how(change), why(change))))

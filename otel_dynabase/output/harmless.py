@@ -44,6 +44,11 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
 
 
+def brief(text: str, most: int) -> str:
+    """Return text that is harmless, and no more of it than so many columns."""
+    return cut(printable(text), most)
+
+
 def cut(text: str, most: int) -> str:
     """Return what fits into so many columns, the last one an ellipsis if something is missing."""
     if width(text) <= most:

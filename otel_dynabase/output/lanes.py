@@ -5,7 +5,7 @@ Whatever is a mark can be reached with the keyboard, has its words as its name, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_dynabase.output.markup import Markup, tag
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAME_ROW: Final = 18
 """Height of a lane's first row, in pixels: its name on a telephone, and its note."""
 GAP: Final = 12
+LABEL_ROW: Final = 16
 AXIS_ROW: Final = 26
 SAID_ROW: Final = 92
 NARROW, WIDE = 280, 720
@@ -35,13 +36,13 @@ SHAPES: Final = {
 """Outlines around their middle; what is hollow is so by its class, for eyes that tell no colours."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Lane:
-    """A lane: its name, its height, what is on it, and a word on what is not."""
+    """A lane: its name, its height, what is on it, and a note beside its name."""
 
     name: str
     height: int
-    marks: list[Mark] = field(default_factory=list)
+    marks: Sequence[Mark] = ()
     note: Sequence[tuple[str, str]] = ()
     """Texts, each with its class, or none."""
 
@@ -152,9 +153,6 @@ def _bars(lane: Lane, mark: Mark, top: int) -> list[Markup]:
     return [*drawn, tag("rect", class_="hit", **across, y=top, height=lane.height)]
 
 
-LABEL_ROW: Final = 16
-
-
 def _fits(mark: Mark) -> str | None:
     """Return the class of a label that fits everywhere, or only where it is wide; None if it fits nowhere."""
     least = len(mark.label) * LETTER + 4
@@ -165,8 +163,10 @@ def _fits(mark: Mark) -> str | None:
 def _words(top: int, when: str, what: str, class_: str) -> Markup:
     strong = tag("strong", when) if when else None
     inside = tag("p", strong, what, xmlns="http://www.w3.org/1999/xhtml")
-    hidden = "true"  # a mark's words are its name already
-    return tag("foreignObject", inside, x=0, y=top, width="100%", height=SAID_ROW, class_=class_, aria_hidden=hidden)
+    where: dict[str, object] = {"x": 0, "y": top, "width": "100%", "height": SAID_ROW}
+    return tag(
+        "foreignObject", inside, **where, class_=class_, aria_hidden="true"
+    )  # a mark's words are its name already
 
 
 def _x(share: float) -> str:

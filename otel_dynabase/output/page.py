@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from otel_dynabase.catalog.attributes import UNKNOWN
 from otel_dynabase.history.phrases import phrase
-from otel_dynabase.history.standing import PLAN, TIER, how, why
+from otel_dynabase.history.standing import PLAN, TIER, explained, how, why
 from otel_dynabase.history.stored import rfc3339
 from otel_dynabase.output.answer import MOST_LAST
-from otel_dynabase.output.harmless import cut, printable
+from otel_dynabase.output.harmless import brief
 from otel_dynabase.output.lanes import chart
 from otel_dynabase.output.markup import Markup, tag
 from otel_dynabase.output.timeline import LONGEST, NANO, WORD, lanes
@@ -26,21 +26,23 @@ if TYPE_CHECKING:
     from otel_dynabase.history.window import Window
     from otel_dynabase.output.axis import Axis
 
-DOCTYPE: Final = "<!DOCTYPE html>"
+GENERATOR: Final = "otel-dynabase"
 NAME: Final = 120
 """Columns of the longest name that is shown."""
 CHANGES: Final = 20
 """Changes that are listed; all that are known are among the events."""
+HEADS: Final = ("Time", "Event", "What", "Trace")
 HINT: Final = "Point at a mark, tap it, or go from mark to mark with the Tab key: what it stands for is said here."
 
 
 def page(window: Window, axis: Axis, notes: Sequence[str]) -> str:
     """Return the whole document; `notes` are said at its end."""
     style = Markup(files("otel_dynabase.output").joinpath("page.css").read_text())
-    name = cut(printable(window.project), NAME)
+    name = brief(window.project, NAME)
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
+        tag("meta", name="generator", content=f"{GENERATOR} {__version__}"),
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(style)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
@@ -59,7 +61,12 @@ def page(window: Window, axis: Axis, notes: Sequence[str]) -> str:
         tag("main", *_answer(window, axis), _drawn(window, axis, name), _changes(window, axis), _table(window, axis)),
         _footer(window, axis, notes),
     )
-    return f"{DOCTYPE}\n{tag('html', head, body, lang='en')}\n"
+    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def is_page(begin: str) -> bool:
+    """Say whether a text that begins so is a page of ours."""
+    return str(tag("meta", name="generator", content=GENERATOR)).removesuffix('">') in begin
 
 
 def _policy(style: str) -> str:
@@ -94,17 +101,12 @@ def _date(at: float, axis: Axis) -> str:
 def _answer(window: Window, axis: Axis) -> list[Markup]:
     tier, plan = window.tiers()[-1], window.plans()[-1]
     first, *because = summary(window, axis)
-    value = _named(tier)
-    rest = cut(printable(first.removeprefix(value)), LONGEST)
+    value, rest = _named(tier), first.removeprefix(_named(tier))
     return [
-        tag("p", tag("strong", cut(printable(value), WORD)), rest, class_="answer"),
-        *(tag("p", _short(said), class_="why") for said in because),
-        tag("p", cut(printable(f"Plan: {plan.value}{_since(plan, axis)}."), LONGEST), class_="plan"),
+        tag("p", tag("strong", brief(value, WORD)), brief(rest, LONGEST), class_="answer"),
+        *(tag("p", brief(said, MOST_LAST), class_="why") for said in because),
+        tag("p", brief(f"Plan: {plan.value}{_since(plan, axis)}.", LONGEST), class_="plan"),
     ]
-
-
-def _short(text: str) -> str:
-    return cut(printable(text), MOST_LAST)
 
 
 # --- the picture ------------------------------------------------------------------------------------------------------
@@ -140,9 +142,8 @@ def _changes(window: Window, axis: Axis) -> Markup | None:
 
 def _change(change: Stored, axis: Axis) -> Markup:
     standing = TIER if change.event_type == TIER.event_type else PLAN
-    target = str(change.get(standing.after) or UNKNOWN)
-    said = f", {how(change)}" + "".join(f": {reason}" for reason in filter(None, (why(change),))) + "."
-    return tag("li", _time(change, axis), tag("p", tag("strong", target), _short(said)))
+    target = brief(str(change.get(standing.after) or UNKNOWN), WORD)
+    return tag("li", _time(change, axis), tag("p", tag("strong", target), brief(f", {explained(change)}.", MOST_LAST)))
 
 
 def _table(window: Window, axis: Axis) -> Markup:
@@ -162,9 +163,6 @@ def _table(window: Window, axis: Axis) -> Markup:
     )
 
 
-HEADS: Final = ("Time", "Event", "What", "Trace")
-
-
 def _caption(window: Window) -> str:
     whole = sum(count.events for count in window.counts)
     older = ", ".join(f"{count:,} of {event_type}" for event_type, count in window.left_out())
@@ -174,9 +172,9 @@ def _caption(window: Window) -> str:
 def _row(event: Stored, axis: Axis) -> Markup:
     cells = (
         tag("td", _time(event, axis), role="cell"),
-        tag("td", cut(printable(event.event_type), WORD).replace("_", " "), class_="kind", role="cell"),
-        tag("td", tag("bdi", _short(phrase(event))), class_="what", role="cell"),
-        tag("td", cut(printable(event.trace_id), WORD), class_="trace", role="cell"),
+        tag("td", brief(event.event_type, WORD).replace("_", " "), class_="kind", role="cell"),
+        tag("td", tag("bdi", brief(phrase(event), MOST_LAST)), class_="what", role="cell"),
+        tag("td", brief(event.trace_id, WORD), class_="trace", role="cell"),
     )
     return tag("tr", *cells, role="row")
 

@@ -10,8 +10,8 @@ from otel_dynabase.catalog.attributes import UNKNOWN
 from otel_dynabase.catalog.events import BREAKER_EVENT, CACHE_ALERT, CEILING_HIT, COLD_START, LIMIT_HIT, SCALED_TO_ZERO
 from otel_dynabase.catalog.plans import TIERS
 from otel_dynabase.history.phrases import duration, phrase
-from otel_dynabase.history.standing import how, why
-from otel_dynabase.output.harmless import cut, printable
+from otel_dynabase.history.standing import explained
+from otel_dynabase.output.harmless import brief
 from otel_dynabase.output.lanes import Lane, Mark
 
 if TYPE_CHECKING:
@@ -66,17 +66,11 @@ def _plan(span: Span, axis: Axis) -> Mark:
 
 
 def _span(span: Span, axis: Axis, bars: list[tuple[str, float]]) -> Mark:
-    value = cut(printable(span.value), WORD)
+    value = brief(span.value, WORD)
     when = f"{value}, {axis.extent(span.begin, span.end)} ({duration(span.end - span.begin)})"
-    if span.because is not None:
-        what = ": ".join(filter(None, (how(span.because), why(span.because))))
-    else:
-        what = "what it was is not known here" if span.value == UNKNOWN else "no change to it is known"
-    return Mark(axis.share(span.begin), axis.share(span.end), when, _short(what), bars, label=value)
-
-
-def _short(text: str) -> str:
-    return cut(printable(text), LONGEST)
+    untold = "what it was is not known here" if span.value == UNKNOWN else "no change to it is known"
+    what = untold if span.because is None else explained(span.because)
+    return Mark(axis.share(span.begin), axis.share(span.end), when, brief(what, LONGEST), bars, label=value)
 
 
 def _bin(begin: int, axis: Axis) -> tuple[float, float, str]:
@@ -133,7 +127,7 @@ def _hits(begin: int, counts: Sequence[Count], most: int, axis: Axis) -> Mark:
     rejected = _rejected(counts)
     waited = sum(count.hits for count in counts) - rejected
     bars = [(look, hits / most) for look, hits in (("rejected", rejected), ("waited", waited)) if hits]
-    return Mark(*_bin(begin, axis), _short("; ".join(map(_kind, counts))), bars)
+    return Mark(*_bin(begin, axis), brief("; ".join(map(_kind, counts)), LONGEST), bars)
 
 
 def _kind(count: Count) -> str:
@@ -171,7 +165,7 @@ def _one(begin: int, counts: Sequence[Count], known: Sequence[Stored], drawn: tu
     at = axis.share((first + last) / 2 / NANO)
     events = sum(count.events for count in counts)
     when = axis.clock(first / NANO) if events == 1 else f"{events:,}, {axis.extent(begin, begin + axis.step)}"
-    return Mark(at, at, when, _short("; ".join(_told(known, events))), shape=drawn[0], look=drawn[1])
+    return Mark(at, at, when, brief("; ".join(_told(known, events)), LONGEST), shape=drawn[0], look=drawn[1])
 
 
 def _told(known: Sequence[Stored], events: int) -> Iterator[str]:

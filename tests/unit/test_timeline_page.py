@@ -10,11 +10,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from otel_dynabase.catalog.attributes import CHANGE_TYPE, TRANSITION
 from otel_dynabase.catalog.fields import FIELDS, IDENTITY
 from otel_dynabase.catalog.plans import TIERS
 from otel_dynabase.history import activity
 from otel_dynabase.history.activity import Activity, of_prometheus
-from otel_dynabase.history.standing import PLAN, TIER, spans, start
+from otel_dynabase.history.standing import MOVED, PLAN, TIER, spans, start
 from otel_dynabase.history.window import Window
 from otel_dynabase.output import lanes, timeline
 from otel_dynabase.output.axis import BINS, DAY, STEPS, TICKS, Axis
@@ -242,7 +243,15 @@ def test_it_says_first_why_a_tenant_was_demoted():
     ]
 
 
+def test_every_reason_of_the_catalogue_has_words():
+    assert set(MOVED) == {*TRANSITION.values, *CHANGE_TYPE.values}
+
+
 def test_a_reason_that_nobody_told_is_not_made_up():
+    other = story.event("12:00", "tier_transition", source_tier="HOT", target_tier="WARM", reason="cost_policy")
+    assert summary(*story.window(events=[other]))[0].endswith(", from HOT, cost_policy.")
+    none = story.event("12:00", "tier_transition", target_tier="WARM")
+    assert summary(*story.window(events=[none]))[0].endswith(", from an unknown one, for no reason that was told.")
     told = story.event("12:00", "tier_transition", source_tier="HOT", target_tier="WARM", reason="automatic_demotion")
     assert summary(*story.window(events=[told]))[1] == "Why: no conditions were told with it."
     assert summary(*story.window(events=[], before=[])) == ["Tier unknown: nobody told."]
