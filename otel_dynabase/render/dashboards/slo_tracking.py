@@ -17,6 +17,7 @@ from otel_dynabase.render.dashboards.board import PLANS, Board
 from otel_dynabase.render.dashboards.drawing import thresholds
 from otel_dynabase.render.dashboards.panel import Ask, Panel, Step
 from otel_dynabase.render.dashboards.promql import RATE, chosen, distribution, quantile
+from otel_dynabase.render.rules.windows import SLOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ P95: Final = 0.95
 BURN: Final = "plan:slo_burn_rate"
 WINDOWS: Final = ("5m", "1h", "6h")
 """Now, the hour that pages, the six hours that make a ticket (the SRE workbook's table)."""
+BURNS: Final = {"3d": "yellow", "1d": "yellow", "6h": "orange", "1h": "red"}
 REMAINING: Final = "plan:slo_error_budget_remaining:30d"
 LATENCIES: Final = "plan:db_query_duration_seconds_bucket:rate5m"
 OF_PLANS: Final = 'plan=~"$plan"'
@@ -101,13 +103,13 @@ PANELS: Final = (
         number=2,
         title="Error Budget Burn Rate",
         kind=kinds.lines,
-        what="Budget spent, as a multiple of what 30 days can bear. 1: gone just at their end; the lines: 6 is gone "
-        "in 5 days and asks for a ticket, 14.4 in 2 days and pages.",
+        what="Budget spent, as a multiple of what 30 days can bear. 1: gone just at their end; the lines are where "
+        "alerts begin: 1 and 3 warn, 6 is gone in 5 days, 14.4 in 2 days and pages.",
         queries=tuple(
             Ask(f"{BURN}:{window}{{{OF_PLANS}}}", f"{{{{plan}}}} {{{{slo}}}} {window}") for window in WINDOWS
         ),
         unit="suffix: x",
-        steps=(Step(None, "transparent"), Step(1.0, "yellow"), Step(6.0, "orange"), Step(14.4, "red")),
+        steps=(Step(None, "transparent"), *(Step(pair.factor, BURNS[pair.long]) for pair in reversed(SLOW))),
         width=16,
     ),
     Panel(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from otel_dynabase.catalog.attributes import CACHE_LEVEL
 from otel_dynabase.catalog.metrics import (
@@ -16,6 +16,7 @@ from otel_dynabase.catalog.metrics import (
     TENANTS_BY_TIER,
     TIER_TRANSITIONS,
 )
+from otel_dynabase.catalog.plans import PLAN_TABLE
 from otel_dynabase.render.dashboards import kinds, links
 from otel_dynabase.render.dashboards.board import PLANS, TIERS, Board, choice
 from otel_dynabase.render.dashboards.panel import Ask, Panel, Select, Step
@@ -23,11 +24,20 @@ from otel_dynabase.render.dashboards.promql import RATE, chosen, increase, per_m
 from otel_dynabase.render.dashboards.selects import IN_TROUBLE, TOP
 from otel_dynabase.render.rules import REJECTIONS_A_MINUTE
 
+if TYPE_CHECKING:
+    from otel_dynabase.catalog.plans import Plan
+
 BREAKER: Final = {"0": ("closed", "green"), "1": ("half-open", "yellow"), "2": ("open", "red")}
 WORST_BREAKERS: Final = (
     f"max by (project_id, plan) ({chosen(BREAKER_STATE_GAUGE)}) and on (project_id, plan) topk({TOP}, "
     f"max by (project_id, plan) (avg_over_time({chosen(BREAKER_STATE_GAUGE)}[$__range] @ end())) > 0)"
 )
+
+
+def promised(plan: Plan) -> str:
+    """Say how long a plan's cold starts may take."""
+    return f"{plan.name} none at all" if plan.cold_start_p95 is None else f"{plan.name} {plan.cold_start_p95:g} s"
+
 
 PANELS: Final = (
     Panel(
@@ -105,8 +115,8 @@ PANELS: Final = (
         title="Cold Start Latency Distribution: $cache_level",
         kind=kinds.heat,
         what="Cold starts by their duration, one picture for each cache that served them. L2 and L3 that are no faster "
-        "than L1_miss: the cache does not prevent what it is for. What is promised at p95: free 5 s, starter 3 s, "
-        "pro 1 s, enterprise none at all.",
+        "than L1_miss: the cache does not prevent what it is for. What is promised at p95: "
+        f"{', '.join(map(promised, PLAN_TABLE))}.",
         queries=(
             Ask(
                 increase(COLD_START_DURATION, "le", 'cache_level=~"$cache_level"', window=RATE, part="_bucket"),
