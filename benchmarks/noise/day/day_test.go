@@ -12,9 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// all is a filter that keeps every series.
-func all(labels.Labels) bool { return true }
-
 func tenantLabels(further ...Label) []Label {
 	return append([]Label{{Name: "project_id"}, {Name: "tier", Values: []string{"WARM", "HOT"}}, {Name: "plan"}}, further...)
 }
@@ -22,7 +19,7 @@ func tenantLabels(further ...Label) []Label {
 func TestABucketHasAllThatTookNoLonger(t *testing.T) {
 	b := newBook(map[string]Metric{
 		"took": {Name: "took_seconds", Kind: "histogram", Labels: tenantLabels(), Buckets: []float64{0.1, 1}},
-	}, all)
+	})
 	k := key{metric: "took", project: "p", tier: "WARM", plan: "pro"}
 	b.observe(k, []float64{5, 2, 1}, 4.5)
 	b.observeOne(k, 0.1) // bounds are inclusive
@@ -39,7 +36,7 @@ func TestABucketHasAllThatTookNoLonger(t *testing.T) {
 func TestASeriesThatTheCatalogueCannotHaveIsRefused(t *testing.T) {
 	b := newBook(map[string]Metric{
 		"hits": {Name: "hits_total", Kind: "counter", Labels: tenantLabels(Label{Name: "action", Values: []string{"queued"}})},
-	}, all)
+	})
 	b.add(key{metric: "hits", project: "p", tier: "WARM", plan: "pro", first: "queued"}, 1)
 	for name, k := range map[string]key{
 		"another metric":    {metric: "hit", project: "p", tier: "WARM", plan: "pro", first: "queued"},
@@ -57,7 +54,7 @@ func TestSeriesAreBornWhereTheCatalogueSaysSo(t *testing.T) {
 			Name: "starts_total", Kind: "counter", BornFor: []string{"enterprise"},
 			Labels: []Label{{Name: "project_id"}, {Name: "plan"}, {Name: "source_tier", Values: []string{"COLD", "WARM"}}},
 		},
-	}, all)
+	})
 	b.born("p", "HOT", "pro")
 	assert.Empty(t, b.series)
 	b.born("p", "PERSISTENT", "enterprise")
@@ -158,7 +155,7 @@ func TestRulesAreEvaluatedAtTheirIntervals(t *testing.T) {
 	begins, sent := time.Date(2000, 1, 4, 0, 0, 0, 0, time.UTC), []post{}
 	p, err := startWith(t, "testdata/rules.yml", begins, &sent)
 	require.NoError(t, err)
-	scrape := newBook(nil, all)
+	scrape := newBook(nil)
 	for step := range 60 {
 		at := begins.Add(time.Duration(step) * 10 * time.Second)
 		require.NoError(t, p.evaluate(at.Add(500*time.Millisecond)))

@@ -12,7 +12,6 @@ const (
 	durations     = "db.query.duration"
 	failures      = "db.errors"
 	limitHits     = "tenant.limit.hits"
-	limitQueue    = "tenant.limit.queue.duration"
 	rejections    = "tenant.connection.rejections"
 	breakerState  = "circuit_breaker.state"
 	breakerOpened = "circuit_breaker.open"
@@ -22,19 +21,20 @@ const (
 	scaledToZero  = "tenant.scale_to_zero"
 	ceilingHits   = "tenant.tier.ceiling.hits"
 	cacheHits     = "tenant.cache.hits"
-	cpu           = "tenant.cpu.usage.millicores"
-	byTier        = "tenants.by_tier"
 	affected      = "tenants.affected"
 )
 
 // filled are those of which the day has series.
 var filled = []string{
-	queries, durations, failures, limitHits, limitQueue, rejections, breakerState, breakerOpened, coldStarts, startTimes,
-	transitions, scaledToZero, ceilingHits, cacheHits, cpu, byTier, affected, selfEvents, selfReports, selfRounds,
+	queries, durations, failures, limitHits, rejections, breakerState, breakerOpened, coldStarts, startTimes,
+	transitions, scaledToZero, ceilingHits, cacheHits, affected, selfEvents, selfReports, selfRounds,
 }
 
 // statementsPerAccess is how many statements it takes for one access to the platform's caches.
 const statementsPerAccess = 3
+
+// trying is the share of the time that an open breaker lets somebody try: it is half-open.
+const trying = 0.05
 
 // recently is how long the collector's tenants.affected remembers a tenant: 5 minutes.
 const recently = 300.0
@@ -60,8 +60,9 @@ type work struct {
 
 // What circuit_breaker_state says.
 const (
-	closed = 0.0
-	open   = 2.0
+	closed   = 0.0
+	halfOpen = 1.0
+	open     = 2.0
 )
 
 // fleet is all tenants, and the series they fill.
@@ -75,7 +76,10 @@ type fleet struct {
 	born      map[group]bool
 	was       map[string]condition // of the step before
 	surging   map[*tenant]*Surge
-	hit       map[[2]string]map[string]float64 // by plan and metric: when whom
+	noisy     map[string][]*tenant
+
+	// affectedAt is by plan and metric when it hit whom.
+	affectedAt map[[2]string]map[string]float64
 }
 
 func newFleet(in *Input, b *book, c chance) (*fleet, error) {
@@ -85,14 +89,20 @@ func newFleet(in *Input, b *book, c chance) (*fleet, error) {
 	}
 	f := &fleet{
 		day: &in.Day, chance: c, book: b, happening: happening, plans: slices.Sorted(maps.Keys(in.Day.Plans)),
-		tenants: map[string][]*tenant{}, born: map[group]bool{}, was: map[string]condition{}, hit: map[[2]string]map[string]float64{},
+		tenants: map[string][]*tenant{}, born: map[group]bool{}, was: map[string]condition{},
+		noisy: map[string][]*tenant{}, affectedAt: map[[2]string]map[string]float64{},
 	}
 	for _, plan := range f.plans {
 		budget, bounded := in.Budgets[plan]
 		if !bounded {
 			budget = math.MaxInt
 		}
-		f.tenants[plan] = f.day.population(plan, budget, c)
+		for _, t := range f.day.population(plan, budget, c) {
+			f.tenants[plan] = append(f.tenants[plan], t)
+			if t.noisy {
+				f.noisy[plan] = append(f.noisy[plan], t)
+			}
+		}
 	}
 	return f, nil
 }
@@ -107,15 +117,14 @@ func (f *fleet) step(second float64) {
 		for _, g := range order {
 			f.work(g, done[g], now, second)
 		}
-		f.refuse(plan, now, second)
-		f.census(plan)
+		f.logins(plan, now, second)
 		f.affected(plan, second)
 		f.was[plan] = now
 	}
 	f.starts(second)
 }
 
-// surges returns whose traffic is beyond all measure now: a tenant of middling size among those with names.
+// surges returns whose traffic is out of the ordinary now.
 func (f *fleet) surges(second float64) map[*tenant]*Surge {
 	now := map[*tenant]*Surge{}
 	for _, o := range f.happening {
@@ -154,6 +163,7 @@ func (f *fleet) expect(w *work, t *tenant, now condition, second float64) {
 	if surge := f.surging[t]; surge != nil {
 		n *= surge.Times
 		heavier = surge.Heavier
+		w.waits += surge.Waits * f.day.Export / 60
 	}
 	switch {
 	case t.luck >= now.away:
@@ -167,7 +177,10 @@ func (f *fleet) expect(w *work, t *tenant, now condition, second float64) {
 		f.affect(t.plan, t.own, breakerOpened, second)
 	default:
 		w.refused += n
-		w.breaker = open
+		w.breaker = max(w.breaker, halfOpen)
+		if f.chance.share() >= trying {
+			w.breaker = open
+		}
 	}
 	if t.noisy {
 		w.waits += behaviour.Noisy.HitsPerMinute * f.day.Export / 60

@@ -132,12 +132,13 @@ type Trouble struct {
 	Follows []string `json:"follows"`
 }
 
-// Surge is one tenant of a plan that does so many times as much as it usually does, and more with each statement.
+// Surge is one tenant of a plan that does so many times as much as it usually does.
 type Surge struct {
 	Plan    string  `json:"plan"`
 	Rank    int     `json:"rank"` // which of them, by size
 	Times   float64 `json:"times"`
 	Heavier float64 `json:"heavier"` // so many times as long do its statements take
+	Waits   float64 `json:"waits"`   // a minute: it waits for its own connections
 }
 
 func readInput(file string) (*Input, error) {

@@ -1,10 +1,5 @@
 package main
 
-import (
-	"maps"
-	"slices"
-)
-
 // tell counts what a tenant's coming and going means: starts, transitions, compute given up.
 func (f *fleet) tell(t *tenant, what change, now condition, second float64) {
 	switch what {
@@ -31,7 +26,7 @@ func (f *fleet) start(t *tenant, now condition, second float64) {
 	took := f.day.Plans[t.plan].Start.distribution(now.starts).Quantile(f.chance.share())
 	level := []string{"L1_miss", "L2_hit", "L3_hit"}[f.chance.below(3)]
 	f.book.observeOne(key{metric: startTimes, project: t.project, plan: t.plan, first: level}, took)
-	f.add(group{t.project, "", t.plan}, 1, key{metric: coldStarts, first: "COLD"}, second)
+	f.hit(group{t.project, "", t.plan}, 1, key{metric: coldStarts, first: "COLD"}, []*tenant{t}, second)
 }
 
 // starts are the cold starts that an incident causes, at its beginning.
@@ -44,20 +39,5 @@ func (f *fleet) starts(second float64) {
 			tenants := f.tenants[o.Plans[0]]
 			f.start(tenants[i%len(tenants)], condition{starts: 1}, second)
 		}
-	}
-}
-
-// census says how many tenants each tier has.
-func (f *fleet) census(plan string) {
-	tiers := map[string]float64{"COLD": 0, "WARM": 0, "HOT": 0}
-	for _, t := range f.tenants[plan] {
-		tier := t.tier
-		if t.asleep {
-			tier = "COLD"
-		}
-		tiers[tier]++
-	}
-	for _, tier := range slices.Sorted(maps.Keys(tiers)) {
-		f.book.set(key{metric: byTier, tier: tier, plan: plan}, tiers[tier])
 	}
 }

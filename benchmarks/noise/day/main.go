@@ -82,13 +82,12 @@ func newWorld(in *Input, p *prometheus) (*world, error) {
 	if lacking := p.unknown(in.names()); lacking != nil {
 		return nil, fmt.Errorf("alerts read what this day does not have: %s: add it to benchmarks/noise/day", lacking)
 	}
-	filter := wanted(p.selectors())
-	b := newBook(in.Metrics, filter)
+	b := newBook(in.Metrics)
 	f, err := newFleet(in, b, newChance(in.Day.Seed))
 	if err != nil {
 		return nil, err
 	}
-	return &world{in, p, b, newBook(nil, filter), f, &itself{fleet: f, lives: map[string]int{}}}, nil
+	return &world{in, p, b, newBook(nil), f, &itself{fleet: f, lives: map[string]int{}}}, nil
 }
 
 // live lets everybody live for some seconds, in steps of an export, and says whether the collector exports at the end.

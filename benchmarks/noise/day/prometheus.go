@@ -94,25 +94,6 @@ func (p *prometheus) evaluate(before time.Time) error {
 	}
 }
 
-// selectors returns what all rules read, each as its matchers.
-func (p *prometheus) selectors() (read [][]*labels.Matcher) {
-	for _, group := range p.groups {
-		for _, rule := range group.Rules() {
-			read = append(read, parser.ExtractSelectors(rule.Query())...)
-		}
-	}
-	return read
-}
-
-// wanted returns whether any selector takes a series.
-func wanted(selectors [][]*labels.Matcher) func(labels.Labels) bool {
-	return func(of labels.Labels) bool {
-		return slices.ContainsFunc(selectors, func(matchers []*labels.Matcher) bool {
-			return !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(of.Get(m.Name)) })
-		})
-	}
-}
-
 // unknown returns the names that alerts read, or what they are recorded from, and that nobody has: such an alert would be
 // silent all day and prove nothing.
 func (p *prometheus) unknown(has map[string]bool) []string {

@@ -25,14 +25,13 @@ type key struct {
 // book has every series as the collector has it: totals since they were born.
 type book struct {
 	metrics map[string]Metric
-	wanted  func(labels.Labels) bool // no rule can see the others: they are left out
 	series  map[key]*series
 	ordered []*series // in the order of their birth: the same in each run
 	silent  map[string]bool
 }
 
-func newBook(metrics map[string]Metric, wanted func(labels.Labels) bool) *book {
-	return &book{metrics: metrics, wanted: wanted, series: map[key]*series{}, silent: map[string]bool{}}
+func newBook(metrics map[string]Metric) *book {
+	return &book{metrics: metrics, series: map[key]*series{}, silent: map[string]bool{}}
 }
 
 type series struct {
@@ -108,11 +107,11 @@ func (b *book) of(k key) *series {
 	if !ok {
 		panic(fmt.Sprintf("%s is not in the catalogue", k.metric))
 	}
-	made := &series{key: k, applications: metric.Applications}
+	made := &series{key: k, applications: metric.Applications, points: pointsOf(metric, labelsOf(metric, k))}
 	if metric.Kind == "histogram" {
 		made.bounds, made.buckets = metric.Buckets, make([]float64, len(metric.Buckets)+1)
 	}
-	return b.keep(made, pointsOf(metric, labelsOf(metric, k)))
+	return b.keep(made)
 }
 
 // own returns a series that Prometheus scrapes from the collector.
@@ -122,15 +121,10 @@ func (b *book) own(name string, further ...string) *series {
 		return found
 	}
 	named := append([]string{labels.MetricName, name, "job", "collector", "instance", "collector:8888"}, further...)
-	return b.keep(&series{key: k}, []point{{labels: labels.FromStrings(named...), read: total}})
+	return b.keep(&series{key: k, points: []point{{labels: labels.FromStrings(named...), read: total}}})
 }
 
-func (b *book) keep(made *series, points []point) *series {
-	for _, p := range points {
-		if b.wanted(p.labels) {
-			made.points = append(made.points, p)
-		}
-	}
+func (b *book) keep(made *series) *series {
 	b.series[made.key] = made
 	b.ordered = append(b.ordered, made)
 	return made

@@ -10,7 +10,7 @@ func (f *fleet) work(g group, w *work, now condition, second float64) {
 		f.book.born(g.project, g.tier, g.plan)
 	}
 	f.book.set(g.key(breakerState, "", ""), w.breaker)
-	f.add(g, w.opened, key{metric: breakerOpened}, second)
+	f.book.add(g.key(breakerOpened, "", ""), w.opened)
 	f.book.add(g.key(ceilingHits, "connections", ""), f.chance.events(w.ceilings))
 	f.statements(g, w, now, second)
 	f.limits(g, w, now, second)
@@ -21,16 +21,10 @@ func (f *fleet) work(g group, w *work, now condition, second float64) {
 // statements draws those that reach the server: how long they take, and how they end.
 func (f *fleet) statements(g group, w *work, now condition, second float64) {
 	plan := f.day.Plans[g.plan]
-	stretch := now.stretch
-	if w.statements > 0 {
-		stretch *= w.heavier / w.statements
-	}
-	bounds := f.book.metrics[durations].Buckets
-	shares, mean := plan.Latency.shares(bounds, stretch)
-	f.book.set(g.key(cpu, "", ""), w.statements*mean/f.day.Export*1000)
 	if w.statements == 0 {
 		return
 	}
+	shares, mean := plan.Latency.shares(f.book.metrics[durations].Buckets, now.stretch*w.heavier/w.statements)
 	wrong := f.chance.events(w.statements * plan.SQLErrors)
 	cut := f.chance.events(w.statements * (plan.Failing + now.failing) / 2)
 	ended := f.chance.events(w.statements * (plan.Failing + now.failing) / 2)
@@ -46,34 +40,36 @@ func (f *fleet) statements(g group, w *work, now condition, second float64) {
 	f.fail(g, wrong, "syntax_error_or_access_rule_violation", second)
 	f.fail(g, cut, "connection_exception", second)
 	f.fail(g, ended, "operator_intervention", second)
-	f.hits(g, ended, "query_timeout", "rejected", second)
+	f.hit(g, ended, key{metric: limitHits, first: "query_timeout", second: "rejected"}, f.tenants[g.plan], second)
 }
 
-// limits draws who has to wait for a connection, and who gets none.
+// limits draws who has to wait for a connection, and who gets none: of all, and of those who are at their limits all day.
 func (f *fleet) limits(g group, w *work, now condition, second float64) {
-	plan := f.day.Plans[g.plan]
-	queued := f.chance.events(w.statements*plan.Queued*now.queued + w.waits*(1-plan.Noisy.Rejected))
-	f.hits(g, queued, "max_pool_size", "queued", second)
-	for range int(queued) {
-		f.book.observeOne(g.key(limitQueue, "max_pool_size", ""), f.chance.after(0.2))
-	}
-	late := f.chance.events(w.statements * plan.Rejected)
-	f.hits(g, late, "connection_timeout", "rejected", second)
-	f.fail(g, late, "timeout", second)
-	f.reject(g, late, "pool_exhausted", second)
-	refused := f.chance.events(w.waits * plan.Noisy.Rejected)
-	f.hits(g, refused, "max_concurrent", "rejected", second)
-	f.fail(g, refused, "insufficient_resources", second)
-	f.reject(g, refused, "tier_limit_exceeded", second)
+	plan, everybody := f.day.Plans[g.plan], f.tenants[g.plan]
+	queued := f.chance.events(w.statements * plan.Queued * now.queued)
+	f.hit(g, queued, key{metric: limitHits, first: "max_pool_size", second: "queued"}, everybody, second)
+	f.reject(g, f.chance.events(w.statements*plan.Rejected), "connection_timeout", "timeout", "pool_exhausted",
+		everybody, second)
+	waited := f.chance.events(w.waits * (1 - plan.Noisy.Rejected))
+	f.hit(g, waited, key{metric: limitHits, first: "max_pool_size", second: "queued"}, f.noisy[g.plan], second)
+	f.reject(g, f.chance.events(w.waits*plan.Noisy.Rejected), "max_concurrent", "insufficient_resources",
+		"tier_limit_exceeded", f.noisy[g.plan], second)
+}
+
+// reject counts those whom a limit refuses a connection: as hits, as failures, as rejections.
+func (f *fleet) reject(g group, n float64, limit, failure, why string, whom []*tenant, second float64) {
+	f.hit(g, n, key{metric: limitHits, first: limit, second: "rejected"}, whom, second)
+	f.hit(g, n, key{metric: failures, first: failure}, whom, second)
+	f.hit(g, n, key{metric: rejections, first: why}, whom, second)
 }
 
 // unreachable draws what becomes of statements whose database is away: a few are tried, breakers refuse the rest.
 func (f *fleet) unreachable(g group, w *work, second float64) {
 	f.fail(g, f.chance.events(w.away*0.1), "connection", second)
-	f.reject(g, f.chance.events(w.away*0.9), "circuit_open", second)
+	f.refuse(g, f.chance.events(w.away*0.9), "circuit_open", second)
 	if w.refused > 0 {
 		f.fail(g, f.chance.events(min(w.refused, tried*f.day.Export)), "connection", second)
-		f.reject(g, f.chance.events(w.refused), "circuit_open", second)
+		f.refuse(g, f.chance.events(w.refused), "circuit_open", second)
 	}
 }
 
@@ -93,57 +89,47 @@ func (f *fleet) caches(g group, w *work, now condition) {
 	}
 }
 
-// refuse draws the logins with a wrong password, all of one tenant.
-func (f *fleet) refuse(plan string, now condition, second float64) {
+// logins draws those with a wrong password, all of one tenant.
+func (f *fleet) logins(plan string, now condition, second float64) {
 	n := f.chance.events(now.authFailures * f.day.Export)
 	t := f.tenants[plan][0]
 	g := group{t.project, t.tier, plan}
 	f.fail(g, n, "invalid_authorization_specification", second)
-	f.reject(g, n, "auth_failure", second)
+	f.refuse(g, n, "auth_failure", second)
 }
 
 func (f *fleet) fail(g group, n float64, what string, second float64) {
-	f.add(g, n, key{metric: failures, first: what}, second)
+	f.hit(g, n, key{metric: failures, first: what}, f.tenants[g.plan], second)
 }
 
-func (f *fleet) hits(g group, n float64, limit, action string, second float64) {
-	f.add(g, n, key{metric: limitHits, first: limit, second: action}, second)
+func (f *fleet) refuse(g group, n float64, why string, second float64) {
+	f.hit(g, n, key{metric: rejections, first: why}, f.tenants[g.plan], second)
 }
 
-func (f *fleet) reject(g group, n float64, why string, second float64) {
-	f.add(g, n, key{metric: rejections, first: why}, second)
-}
-
-// add counts trouble, and whom it hit: of the others, some.
-func (f *fleet) add(g group, n float64, k key, second float64) {
-	if n == 0 {
+// hit counts trouble, and whom it hits: a group of one, or any of those who may be meant.
+func (f *fleet) hit(g group, n float64, k key, whom []*tenant, second float64) {
+	f.book.add(g.key(k.metric, k.first, k.second), n)
+	if g.project != other && n > 0 {
+		f.affect(g.plan, g.project, k.metric, second)
 		return
 	}
-	f.book.add(g.key(k.metric, k.first, k.second), n)
-	for range min(int(n), len(f.tenants[g.plan])) {
-		whom := g.project
-		if whom == other {
-			whom = f.tenants[g.plan][f.chance.below(len(f.tenants[g.plan]))].own
-		}
-		f.affect(g.plan, whom, k.metric, second)
-		if g.project != other {
-			break
-		}
+	for range min(int(n), len(whom)) {
+		f.affect(g.plan, whom[f.chance.below(len(whom))].own, k.metric, second)
 	}
 }
 
 func (f *fleet) affect(plan, whom, metric string, second float64) {
 	of := [2]string{plan, metric}
-	if f.hit[of] == nil {
-		f.hit[of] = map[string]float64{}
+	if f.affectedAt[of] == nil {
+		f.affectedAt[of] = map[string]float64{}
 	}
-	f.hit[of][whom] = second
+	f.affectedAt[of][whom] = second
 }
 
 // affected says how many tenants each kind of trouble has hit of late.
 func (f *fleet) affected(plan string, second float64) {
 	for _, metric := range f.book.metrics[affected].free()[0].Values {
-		whom := f.hit[[2]string{plan, metric}]
+		whom := f.affectedAt[[2]string{plan, metric}]
 		for project, when := range whom {
 			if when < second-recently {
 				delete(whom, project)
