@@ -75,7 +75,7 @@ PANELS: Final = (
         kind=kinds.lines,
         what="Requests for a connection that were refused, a minute. The line is where PremiumTierConnectionRejections "
         f"fires for pro and enterprise: {REJECTIONS_A_MINUTE} a minute of a plan, without auth_failure, which is the "
-        "customer's own.",
+        "customer's own, and circuit_open, which has an alert of its own.",
         queries=(Ask(per_minute(REJECTIONS, "plan, reason", window="1m"), "{{plan}} {{reason}}"),),
         unit="cpm",
         steps=(Step(None, "transparent"), Step(REJECTIONS_A_MINUTE, "red")),
