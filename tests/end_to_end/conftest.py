@@ -42,7 +42,8 @@ def after_signals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AfterSig
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
         state = keeper.State.read(directory)
-        assert state is not None, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert state is not None
         at = state.endpoints
         yield AfterSignals(
             done,

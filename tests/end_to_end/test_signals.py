@@ -22,7 +22,6 @@ MEASURED = 49
 def test_every_metric_and_every_event_is_seen(after_signals: AfterSignals):
     done = after_signals.done
     recorded = sum(isinstance(metric, Recorded) for metric in METRICS)
-    assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "metrics_seen": MEASURED + recorded,
         "metrics_total": MEASURED + recorded,
