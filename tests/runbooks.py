@@ -30,12 +30,8 @@ def page(slug: str) -> str:
 
 def sections(text: str, level: str) -> dict[str, str]:
     """Return what stands under each heading of a level, `##` or `###`."""
-    parts = re.split(rf"^{level} (.+)\n", FENCE.sub(_without_headings, text), flags=re.MULTILINE)
+    parts = re.split(rf"^{level} (.+)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def _without_headings(fence: re.Match[str]) -> str:
-    return fence[0].replace("\n#", "\n #")
 
 
 def queries(slug: str, text: str | None = None) -> Iterator[Query]:
