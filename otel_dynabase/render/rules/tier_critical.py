@@ -42,11 +42,13 @@ def _collector_down() -> Alert:
         severity="critical",
         expression=f"{up} == 0 or absent({up})",
         pending="10s",
+        lingering="2m",
         summary="The collector is down: what applications measure does not arrive",
         description="{{ with $labels.instance }}{{ . }} does not answer.{{ else }}Prometheus scrapes none: there is no "
         'target of a job "collector".{{ end }}',
         runbook="collector-down",
-        why="Two evaluations in a row: a collector that is replaced within ten seconds misses one.",
+        why="Two evaluations in a row: a collector that is replaced within ten seconds misses one. It lingers until the "
+        "silence that follows from it, and is inhibited by it, has ended too.",
     )
 
 

@@ -50,8 +50,8 @@ def _limit_hits() -> Alert:
         expression=f"count by (plan) ({hits} * 60 > {LIMIT_HITS_A_MINUTE})",
         pending="5m",
         summary=f"{PLAN}: a tenant lives at its limit",
-        description=f"Tenants that hit their limits more than {LIMIT_HITS_A_MINUTE} times a minute, on average over half "
-        f"an hour: {COUNT}.",
+        description="Tenants that hit their limits more than "
+        f"{LIMIT_HITS_A_MINUTE} times a minute, on average over half an hour: {COUNT}.",
         runbook="limit-hits",
     )
 
