@@ -77,7 +77,8 @@ def test_it_fits_and_looks_as_in_the_documents(opened, told, device, scheme, tmp
     page = opened(told, WIDTHS[device], scheme, device_scale_factor=SCALES[device])
     assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS[device]
     page.get_by_role("img", name="Tier, WARM, 18:20").focus()  # the demotion says why
-    until = page.get_by_role("heading", name="Changes").bounding_box()["y"]
+    changes = page.get_by_role("heading", name="Changes")
+    until = changes.evaluate("heading => heading.getBoundingClientRect().top + scrollY")
     shot = page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": WIDTHS[device], "height": until - 16})
     name = f"timeline-{device}-{scheme}.png"
     (Path(os.environ.get("OTEL_DYNABASE_SCREENSHOTS", tmp_path)) / name).write_bytes(shot)
