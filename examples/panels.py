@@ -38,7 +38,7 @@ EPILOG: Final = """\
 a panel that asks about one project is asked about each that has events: its figures are those of the largest answer.
 the last line is JSON: panels, of which each has dashboard, panel, store, rows, read (rows of ClickHouse's, samples of
 Prometheus'), series (touched in Prometheus), errors.
-exit status: 0 if no question was refused, 1 otherwise.
+exit status: 0 if no question was refused, 1 if one was or the demo failed, 130 after Ctrl-C.
 """
 
 
@@ -70,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         with tempfile.TemporaryDirectory(prefix="otel-dynabase-panels-") as temporary:
             try:
-                signals.main(["--keep", "--directory", temporary])
+                if status := signals.main(["--keep", "--directory", temporary]):
+                    return status
                 touched = _measure(Path(temporary))
             finally:
                 keeper.down(Path(temporary))
