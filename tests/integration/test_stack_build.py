@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from examples.stack import build
+from examples.stack import browser, build
 from examples.stack.process import StartError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,6 +112,25 @@ def test_parts_of_a_key_do_not_run_into_each_other():
     assert build.key(b"ab", b"c") != build.key(b"a", b"bc")
 
 
+def test_a_program_may_be_a_folder(capfd):
+    def make(directory, _progress):
+        (directory / "made" / "lib").mkdir(parents=True)
+        (directory / "made" / "lib" / "large").write_bytes(bytes(2_000_000))
+        return directory / "made"
+
+    built = program(make).ensure()
+    assert (built / "lib" / "large").is_file()
+    assert f"2 MB at {built}" in capfd.readouterr().err
+    assert program(lambda *_: pytest.fail("it is there")).ensure() == built
+
+
+@pytest.mark.parametrize("pin", ["CHROMIUM", "FONTS", "AXE"])
+def test_the_browsers_pins_have_a_part_in_its_keys(monkeypatch, pin):
+    before = {browser.chromium().key, browser.axe().key}
+    monkeypatch.setattr(browser, pin, getattr(browser, pin) + "1")
+    assert len({browser.chromium().key, browser.axe().key} & before) == 1
+
+
 def test_it_is_built_once_and_runs(capfd):
     built = program(make_tool).ensure()
     assert subprocess.run([built], capture_output=True, text=True, check=True).stdout == "built\n"
@@ -141,7 +160,7 @@ def test_two_processes_build_once(tmp_path):
     script = textwrap.dedent(
         """
         import os, pathlib, sys, time
-        from examples.stack import build
+        from examples.stack import browser, build
         def make(directory, _progress):
             with open(sys.argv[1], "a") as log:
                 log.write(f"{os.getpid()}\\n")
