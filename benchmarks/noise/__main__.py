@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.conclusion import conclude
 from benchmarks.noise.gathered import HERE, day, gathered
-from benchmarks.noise.verdict import incidents, judge, notifications
+from benchmarks.noise.verdict import ACTIONABLE, incidents, judge, notifications
 from examples.stack.process import ROOT
 
 if TYPE_CHECKING:
@@ -61,11 +61,12 @@ def replay(work: Path, sent: Path) -> Path:
 
 def show(verdict: Verdict) -> None:
     """Print what was told, in order, and how late each incident was."""
-    print(f"{'told at':9} {'severity':9} {'plan':11} {'alert':32} {'window':6}  about")
+    print(f"{'told at':9} {'severity':9} {'plan':11} {'alert':36} {'of':16} about")
     for notification, alert, cause in verdict.rows:
-        window = dict(alert.labels).get("window") or dict(alert.labels).get("slo", "")[:6]
-        about = cause.name if cause else f"NOISE: {alert.description}"
-        print(f"{notification.at:%H:%M:%S}  {alert.severity:9} {alert.plan:11} {alert.name:32} {window:6}  {about}")
+        of = " ".join(text for text in (alert.label("slo"), alert.label("window"), alert.label("hop")) if text)
+        noise = "noise" if alert.severity in ACTIONABLE else "information"
+        about = cause.name if cause else f"{noise}: {alert.description}"
+        print(f"{notification.at:%H:%M:%S}  {alert.severity:9} {alert.plan:11} {alert.name:36} {of:16} {about}")
     print(f"\n{'incident':52} {'began':8} told after")
     for incident in verdict.injected:
         late = f"{verdict.late[incident.name]:.0f} s" if incident.name in verdict.late else "never"

@@ -52,25 +52,26 @@ class Alert:
     @property
     def name(self) -> str:
         """What the rule calls it."""
-        return self._label("alertname")
+        return self.label("alertname")
 
     @property
     def plan(self) -> str:
         """Whose it is."""
-        return self._label("plan")
+        return self.label("plan")
 
     @property
     def severity(self) -> str:
         """Whom it is told."""
-        return self._label("severity")
+        return self.label("severity")
 
     @property
     def looks_back(self) -> timedelta:
         """How long what it is about may be over."""
-        window = self._label("window")
+        window = self.label("window")
         return timedelta(**{UNITS[window[-1]]: int(window[:-1])}) if window else AFTERMATH
 
-    def _label(self, name: str) -> str:
+    def label(self, name: str) -> str:
+        """Return a label; "" where there is none."""
         return dict(self.labels).get(name, "")
 
 

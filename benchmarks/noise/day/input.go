@@ -111,7 +111,8 @@ type Trouble struct {
 	What   string   `json:"what"`
 	Name   string   `json:"name"`
 	At     string   `json:"at"`      // a clock time, or
-	PerDay float64  `json:"per_day"` // so often, at any time; on the hour if 24
+	Every  float64  `json:"every"`   // so many seconds, or
+	PerDay float64  `json:"per_day"` // so often, at any time
 	Lasts  float64  `json:"lasts"`
 	Plans  []string `json:"plans"`
 

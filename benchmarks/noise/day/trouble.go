@@ -15,53 +15,52 @@ type occurrence struct {
 
 func (o occurrence) at(second float64) bool { return o.begins <= second && second < o.ends }
 
-// occurrences returns when everything happens, incidents last. What happens so often a day comes at any time, on any of its
-// plans; what happens 24 times a day, on the hour.
-func (d *Day) occurrences(c chance) ([]occurrence, error) {
-	var all []occurrence
+// occurrences returns when everything happens, incidents last. What happens so often a day comes at any time, to any one of
+// its plans.
+func (d *Day) occurrences(c chance) (all []occurrence, err error) {
 	for i := range d.Ordinary {
 		t := &d.Ordinary[i]
 		switch {
-		case t.PerDay == 24:
-			for hour := range 24 {
-				begins := float64(hour) * 3600
-				all = append(all, occurrence{t, begins, begins + t.Lasts})
+		case t.Every > 0:
+			for at := 0.0; at < day; at += t.Every {
+				all = append(all, occurrence{t, at, at + t.Lasts})
 			}
 		case t.PerDay > 0:
-			for _, plan := range t.Plans {
-				of := *t
-				of.Plans = []string{plan}
-				for at := c.after(day / t.PerDay); at < day; at += c.after(day / t.PerDay) {
-					all = append(all, occurrence{&of, at, at + t.Lasts})
-				}
-			}
+			all = append(all, t.scattered(c)...)
 		default:
-			placed, err := t.placed()
-			if err != nil {
+			if all, err = t.placed(all); err != nil {
 				return nil, err
 			}
-			all = append(all, placed)
 		}
 	}
 	for i := range d.Incidents {
-		placed, err := d.Incidents[i].placed()
-		if err != nil {
+		if all, err = d.Incidents[i].placed(all); err != nil {
 			return nil, err
 		}
-		all = append(all, placed)
 	}
 	return all, nil
 }
 
 const day = 86400.0
 
-func (t *Trouble) placed() (occurrence, error) {
+func (t *Trouble) scattered(c chance) (all []occurrence) {
+	for _, plan := range t.Plans {
+		of := *t
+		of.Plans = []string{plan}
+		for at := c.after(day / t.PerDay); at < day; at += c.after(day / t.PerDay) {
+			all = append(all, occurrence{&of, at, at + t.Lasts})
+		}
+	}
+	return all
+}
+
+func (t *Trouble) placed(after []occurrence) ([]occurrence, error) {
 	at, err := time.Parse("15:04", t.At)
 	if err != nil {
-		return occurrence{}, fmt.Errorf("%s%s: at: %q is no clock time like 09:30", t.Name, t.What, t.At)
+		return nil, fmt.Errorf("%s%s: at: %q is no clock time like 09:30", t.Name, t.What, t.At)
 	}
 	begins := float64(at.Hour()*3600 + at.Minute()*60)
-	return occurrence{t, begins, begins + t.Lasts}, nil
+	return append(after, occurrence{t, begins, begins + t.Lasts}), nil
 }
 
 // condition is how a plan fares at a moment: all troubles at once.
