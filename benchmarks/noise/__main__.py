@@ -1,6 +1,6 @@
 """Fewer than five notifications of an ordinary day ask for action besides its incidents, and each incident is told.
 
-python -m benchmarks.noise [--rules FILE …] [--hours H] [--seed N] [--json]
+python -m benchmarks.noise [--rules FILE …] [--hours H] [--seed N] [--default-budgets] [--json]
 
 2,000 simulated tenants live through the day that benchmarks/noise/day.yaml describes, with six incidents in it. Only
 they are simulated: what the collector would send of them goes into Prometheus' own storage, Prometheus' own rule engine
@@ -81,10 +81,15 @@ def main() -> int:
     )
     parser.add_argument("--hours", type=float, help="of the day (default: all)")
     parser.add_argument("--seed", type=int, help="of the day (default: day.yaml's)")
+    parser.add_argument(
+        "--default-budgets", action="store_true", help="as many tenants with names as the collector has"
+    )
     parser.add_argument("--json", action="store_true", help="print nothing but the line of JSON")
     arguments = parser.parse_args()
     given = day()
     given |= {name: value for name in ("hours", "seed") if (value := getattr(arguments, name)) is not None}
+    if arguments.default_budgets:
+        del given["budgets"]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)

@@ -12,7 +12,7 @@ import yaml
 from examples.stack.process import ROOT
 from otel_dynabase.catalog.kinds import Counter, Gauge, Histogram, UpDownCounter
 from otel_dynabase.catalog.metrics import METRICS, SLO_BAD_EVENTS_COUNTED, SLO_EVENTS_COUNTED
-from otel_dynabase.catalog.plans import PLAN_TABLE
+from otel_dynabase.catalog.plans import PLAN_TABLE, PLANS
 
 if TYPE_CHECKING:
     from otel_dynabase.catalog.attributes import Attribute
@@ -30,10 +30,17 @@ def day() -> dict[str, Any]:
     return read
 
 
+def default_budgets() -> dict[str, int]:
+    """Return how many tenants of a plan have series of their own, unless a deployment says otherwise; absent: all."""
+    return {
+        plan: int(most) for plan, most in BUDGET.findall((ROOT / "otelcol-config.yaml").read_text()) if plan in PLANS
+    }
+
+
 def gathered(day: dict[str, Any], rules: list[str]) -> dict[str, Any]:
     """Return what the Go program reads (its input.go has the same names)."""
-    config = (ROOT / "otelcol-config.yaml").read_text()
-    budgets = {plan: int(most) for plan, most in BUDGET.findall(config) if plan in day["plans"]}
+    day = day | {"start": day["start"].isoformat()}
+    budgets = default_budgets() | day.pop("budgets", {})
     return {
         "metrics": {metric.name: _metric(metric) for metric in METRICS if type(metric) in KINDS},
         "promises": {
@@ -48,7 +55,7 @@ def gathered(day: dict[str, Any], rules: list[str]) -> dict[str, Any]:
         "rules": rules,
         "judged": SLO_EVENTS_COUNTED.prometheus,
         "missed": SLO_BAD_EVENTS_COUNTED.prometheus,
-        "day": day | {"start": day["start"].isoformat()},
+        "day": day,
     }
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.noise.gathered import day, gathered
+from benchmarks.noise.gathered import day, default_budgets, gathered
 from benchmarks.noise.verdict import FEWER_THAN, Incident, incidents, judge, notifications
 from otel_dynabase.catalog.attributes import SLO
 from otel_dynabase.catalog.plans import PLANS
@@ -142,7 +142,8 @@ def test_each_incident_names_alerts_that_there_are():
 
 def test_the_program_reads_what_the_catalogue_says():
     facts = gathered(day(), ["rules.yml"])
-    assert facts["budgets"] == {"free": 0, "starter": 200, "pro": 500}
+    assert facts["budgets"] == {"free": 0, "starter": 50, "pro": 50}
+    assert default_budgets() == {"free": 0, "starter": 200, "pro": 500}
     assert facts["metrics"]["tenant.cold_starts"]["born_for"] == ("enterprise",)
     assert facts["metrics"]["db.query.duration"]["name"] == "db_query_duration_seconds"
     assert {facts["judged"], facts["missed"]} <= {recording.name for recording in RECORDINGS}
