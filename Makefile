@@ -9,7 +9,7 @@ TEST_OLDEST := OTEL_DYNABASE_STACK_PORTS=20000-26000 $(OLDEST)/bin/python -m pyt
 RACE := $(if $(shell command -v $(or $(CC),cc) || command -v gcc || command -v clang),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo signals panels up down test test-newest test-oldest test-oldest-aside test-collector check format screenshots docs conformance conformance-grafana bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-noise bench-detection
+.PHONY: help setup build demo signals panels up down test test-newest test-oldest test-oldest-aside test-collector check format screenshots mutate-rules docs conformance conformance-grafana bench-processor bench-overhead bench-soak bench-observe bench-ledger bench-capacity bench-cardinality bench-events bench-noise bench-detection
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ docs: setup ## Build the documents as a site into docs/_build; a warning is an e
 
 screenshots: setup ## The documents' pictures of the timeline page, made anew in a real browser
 	OTEL_DYNABASE_SCREENSHOTS=docs/images $(RUN) -m pytest -q tests/integration/test_stack_timeline_page.py
+
+mutate-rules: build ## Change each number, selector and text of the rules, one at a time: some test must fail (about 10 minutes)
+	@$(RUN) -m tests.rules.mutation
 
 conformance: setup $(OLDEST)/.installed ## asyncpg's and SQLAlchemy's own tests, with and without us: the same results
 	@$(RUN) -m tests.conformance.asyncpg_suite

@@ -18,6 +18,7 @@ from otel_dynabase.clickhouse.settings import CLICKHOUSE_SETTINGS
 from otel_dynabase.doctor.settings import DOCTOR_SETTINGS
 from otel_dynabase.observer.settings import OBSERVER_SETTINGS
 from otel_dynabase.render import collector, rules, runbooks
+from otel_dynabase.render.rules import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "labels": labels,
     "events": events,
+    "objectives": tables.objectives,
+    "burn windows": tables.windows,
+    "slow burns": tables.slow,
     "known metrics": collector.names,
     "allowed attributes": collector.attributes,
     "allowed attributes of nobody's": collector.shared,

@@ -11,6 +11,7 @@ from otel_dynabase.render import BLOCKS, WHOLE, rendered, runbooks
 FILES = (
     "docs/signals.md",
     "docs/configuration.md",
+    "docs/slo.md",
     "otelcol-config.yaml",
     "collector/otelcol-contrib.yaml",
     *runbooks.FILES,

@@ -110,7 +110,7 @@ def _availability(plan: Plan) -> Alert:
 
 def _cold_starts(severity: Severity, *plans: str) -> Alert:
     burn = selector("plan:slo_burn_rate:30m", f'slo="{COLD_START}"', among("plan", plans))
-    bad = selector(SLO_BAD_EVENTS_COUNTED.prometheus, f'slo="{COLD_START}"')
+    bad = SLO_BAD_EVENTS_COUNTED.prometheus
     return Alert(
         name="ColdStartLatencyExceedsSLO",
         severity=severity,

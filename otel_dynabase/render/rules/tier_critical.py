@@ -47,8 +47,8 @@ def _collector_down() -> Alert:
         description="{{ with $labels.instance }}{{ . }} does not answer.{{ else }}Prometheus scrapes none: there is no "
         'target of a job "collector".{{ end }}',
         runbook="collector-down",
-        why="Two evaluations in a row: a collector that is replaced within ten seconds misses one. It lingers until the "
-        "silence that follows from it, and is inhibited by it, has ended too.",
+        why="Two evaluations in a row: a collector that is replaced within ten seconds misses one. It lingers until "
+        "the silence that follows from it, and is inhibited by it, has ended too.",
     )
 
 

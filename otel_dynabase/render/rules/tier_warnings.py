@@ -88,7 +88,7 @@ def _ceilings() -> Alert:
 
 def _caches() -> Alert:
     every = total("rate", selector(CACHE_HITS.prometheus, EVERY_PLAN), "10m")
-    near = total("rate", selector(CACHE_HITS.prometheus, EVERY_PLAN, 'cache_level=~"L1|L2"'), "10m")
+    near = total("rate", selector(CACHE_HITS.prometheus, 'cache_level=~"L1|L2"'), "10m")
     return Alert(
         name="CacheHitRateDegradation",
         severity="warning",

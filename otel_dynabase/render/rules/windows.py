@@ -1,7 +1,7 @@
 """Over which windows an error budget's burning is noticed, and how fast it must burn.
 
-The fast pair follows from the objective; the others are those of the SRE workbook ("Alerting on SLOs", table 5-8): so
-much of 30 days' budget spent in the window.
+The fast pair follows from the objective; the slow ones are those of the SRE workbook ("Alerting on SLOs", table 5-8), and
+Sloth's of a day between them: so much of 30 days' budget spent in the window.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ FEWEST: Final = 10
 """Bad events below which nobody is told: a share of a handful says nothing."""
 
 
+SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two windows, as Prometheus writes them, in which the budget must burn `factor` times faster than it may.
@@ -35,6 +38,11 @@ class Pair:
     long: str
     short: str
     factor: float
+
+    @property
+    def seconds(self) -> int:
+        """The length of the long one."""
+        return int(self.long[:-1]) * SECONDS[self.long[-1]]
 
 
 STEADY: Final = Pair("10m", "1m", 1.5)
