@@ -151,11 +151,12 @@ class Verdict:
         return next((incident for incident in self.injected if incident.explains(alert)), None)
 
     def figures(self) -> dict[str, Any]:
-        """Return what is promised, and the counts by severity."""
+        """Return what is promised, how many alerts were read in all, and notifications by severity."""
         return {
             "actionable": sum(self.noise[severity] for severity in ACTIONABLE),
             "incidents_injected": len(self.injected),
             "incidents_notified": len(self.late),
+            "alerts": len(self.rows),
             "noise": dict(self.noise),
             "of_incidents": dict(self.explained),
             "late_s": self.late,
