@@ -178,11 +178,15 @@ def _chosen(groups, rule):
     kind = "alert_rule_test" if isinstance(rule, Alert) else "promql_expr_test"
     said = []
     for evaluation, group in groups:
-        cases = [case for case in group.get(kind, ()) if rule.name in (case.get("alertname") or case["expr"])]
+        cases = [case for case in group.get(kind, ()) if rule.name == case.get("alertname") or _asked(rule, case)]
         if cases:
             rest = {key: value for key, value in group.items() if key not in {"alert_rule_test", "promql_expr_test"}}
             said.append((evaluation, {**rest, kind: copy.deepcopy(cases)}))
     return sorted(said, key=lambda one: "fires" not in one[1]["name"])
+
+
+def _asked(rule, case):
+    return re.search(rf"(?<![\w:]){re.escape(rule.name)}(?![\w:])", case.get("expr", ""))
 
 
 def survivors(every=1, offset=0):

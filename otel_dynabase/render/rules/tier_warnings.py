@@ -175,7 +175,7 @@ def _backlog() -> Alert:
     return Alert(
         name="CollectorBacklog",
         severity="warning",
-        expression=joined("and", f"min_over_time({size}[5m]) > 0", f"{size} > ({size} offset 5m)"),
+        expression=joined("and", f"{size} > ({size} offset 5m)", f"min_over_time({size}[5m]) > 0"),
         summary="{{ $labels.exporter }} does not get rid of what it has",
         description="{{ $value | humanize1024 }}B wait for {{ $labels.exporter }}: its queue was never empty in 5m.",
         runbook="collector-backlog",
