@@ -135,7 +135,7 @@ def test_what_follows_from_another_alert_is_not_told(alertmanager, cause, follow
 
 
 def test_a_plans_trouble_is_one_conversation(alertmanager):
-    """What one evaluation finds is one message, another plan's another; what joins or ends is told within 15 s."""
+    """What one evaluation finds is one message, another plan's another; what joins or ends is told within 5 s."""
     other = alert("EnterpriseColdStart", plan="enterprise", severity="critical")
     joins = alert("PremiumTierConnectionRejections", plan="pro", severity="critical")
     alertmanager.post(LATENCY, AVAILABILITY, other)
@@ -145,7 +145,7 @@ def test_a_plans_trouble_is_one_conversation(alertmanager):
         "[CRITICAL] critical of enterprise ": {line(other)},
     }
     alertmanager.post(over(LATENCY), joins, over(other))
-    then = {each.title: lines(each) for each in told(alertmanager, 4, within=16)[2:]}
+    then = {each.title: lines(each) for each in told(alertmanager, 4, within=7)[2:]}
     joined = then.pop("[CRITICAL] critical of pro  (and 1 more)")
     (ended,) = joined - {line(joins), line(AVAILABILITY)}
     assert re.fullmatch(rf"Resolved after \d+s: {re.escape(line(LATENCY))}", ended)
