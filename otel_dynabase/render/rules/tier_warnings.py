@@ -42,16 +42,16 @@ FOLDING: Final = 0.9
 
 def _limit_hits() -> Alert:
     series = selector(LIMIT_HITS.prometheus, among("plan", PAYING), f'project_id!="{OTHER_PROJECT}"')
-    hits = total("rate", series, "30m", "plan, project_id")
+    hits = total("rate", series, "5m", "plan, project_id")
     return Alert(
         name="TierLimitHits",
         severity="warning",
         plans=PAYING,
         expression=f"count by (plan) ({hits} * 60 > {LIMIT_HITS_A_MINUTE})",
-        pending="5m",
+        pending="30m",
         summary=f"{PLAN}: a tenant lives at its limit",
         description="Tenants that hit their limits more than "
-        f"{LIMIT_HITS_A_MINUTE} times a minute, on average over half an hour: {COUNT}.",
+        f"{LIMIT_HITS_A_MINUTE} times a minute, for half an hour: {COUNT}.",
         runbook="limit-hits",
     )
 

@@ -1,7 +1,7 @@
 """Over which windows an error budget's burning is noticed, and how fast it must burn.
 
-The fast pair follows from the objective; the slow ones are those of the SRE workbook ("Alerting on SLOs", table 5-8), and
-Sloth's of a day between them: so much of 30 days' budget spent in the window.
+The fast pair follows from the objective; the slow ones are those of the SRE workbook ("Alerting on SLOs", table 5-8),
+and Sloth's of a day between them: so much of 30 days' budget spent in the window.
 """
 
 from __future__ import annotations
