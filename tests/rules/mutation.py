@@ -29,8 +29,9 @@ HERE = Path(__file__).parent
 BATCH = 40
 """Mutants for one promtool: starting it costs more than a test."""
 EQUIVALENT = {
-    ("TelemetrySilent", "1m] → [1h:30s]"): "how often the last hour is looked at",
-    ("TelemetrySilent", "1m] → [1h:2m]"): "how often the last hour is looked at",
+    ("TelemetrySilent", "[1h:1m] → [1h:30s]"): "how often the last hour is looked at",
+    ("TelemetrySilent", "[1h:1m] → [1h:120s]"): "how often the last hour is looked at",
+    ("NoisyNeighbour", "1 → 2"): "topk(1, …): two cannot take more than half each",
 }
 """Changes that nobody needs to notice, and why."""
 

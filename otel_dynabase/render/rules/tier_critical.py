@@ -82,7 +82,7 @@ def _circuit_open() -> Alert:
         severity="critical",
         plans=PREMIUM,
         expression="count by (plan) (\n"
-        f"  max by (plan, project_id) (min_over_time({tenants}[5m]) >= 1 and {tenants} offset 5m >= 1)\n)",
+        f"  max by (plan, project_id) (min_over_time({tenants}[5m]) >= 1 and {state} offset 5m >= 1)\n)",
         summary=f"{PLAN}: a tenant's circuit breaker stays open",
         description=f"Tenants whose circuit has not closed for 5m: {COUNT}. Not closed now:"
         f"{first_of(f'max by (project_id) ({not_closed}) >= 1', 5)}.",

@@ -19,7 +19,7 @@ from otel_dynabase.catalog.metrics import (
 )
 from otel_dynabase.render.rules.annotations import COUNT, PLAN, affected
 from otel_dynabase.render.rules.objectives import EVERY_PLAN, QUERY_LATENCY
-from otel_dynabase.render.rules.promql import among, inside, joined, selector, total
+from otel_dynabase.render.rules.promql import among, joined, selector, total
 from otel_dynabase.render.rules.rule import Alert, Group
 from otel_dynabase.render.rules.tier_critical import COLLECTOR
 
@@ -87,17 +87,14 @@ def _ceilings() -> Alert:
 
 
 def _caches() -> Alert:
-    every = total("rate", selector(CACHE_HITS.prometheus, EVERY_PLAN), "10m")
-    near = total("rate", selector(CACHE_HITS.prometheus, 'cache_level=~"L1|L2"'), "10m")
+    every = total("rate", CACHE_HITS.prometheus, "10m")
+    far = total("rate", selector(CACHE_HITS.prometheus, 'cache_level=~"L3|L4_miss"'), "10m")
+    enough = total("rate", selector(CACHE_HITS.prometheus, EVERY_PLAN), "10m")
     return Alert(
         name="CacheHitRateDegradation",
         severity="warning",
         plans=("free", *PAYING),
-        expression=joined(
-            "and",
-            f"{inside(joined('or', near, f'0 * {every}'))}\n/\n{every}\n< {CACHE_HIT_RATE}",
-            f"{every} > 1",
-        ),
+        expression=joined("and", f"1 - {far}\n  / {every} < {CACHE_HIT_RATE}", f"{enough} > 1"),
         pending="30m",
         summary=f"{PLAN}: the caches help less than they should",
         description="L1 and L2 answer {{ $value | humanizePercentage }} of the accesses, where at least "
