@@ -81,7 +81,7 @@ def good_rate(slo: str, window: str) -> str:
     rates = [
         total("rate", good(slo, plan), window)
         if target(plan, slo) is not None
-        else f"0 * {total('rate', judged(slo, among('plan', (plan.name,))), window)}"  # none may be, so none is good
+        else f"0 * sum by (plan) ({judged(slo, among('plan', (plan.name,)))})"  # none may be, so none is good
         for plan in PLAN_TABLE
     ]
     return joined("or", *rates)
