@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from examples.load import BUSY
 from examples.stack import keeper
 from examples.stack.clickhouse import ClickHouse
 from examples.stack.postgres import Postgres
@@ -36,13 +38,21 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def after_signals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AfterSignals]:
-    """Run `examples.signals` on a stack of its own, once for all who ask its stores."""
-    directory = tmp_path_factory.mktemp("signals")
-    command = [sys.executable, "-m", "examples.signals", "--keep", "--directory", str(directory)]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
-        state = keeper.State.read(directory)
+    """Run `examples.signals` on a stack of its own, once for all who ask its stores.
+
+    A machine that was too busy for the load has a second chance.
+    """
+    with contextlib.ExitStack() as stacks:
+        for _ in range(2):
+            directory = tmp_path_factory.mktemp("signals")
+            stacks.callback(keeper.down, directory)
+            command = [sys.executable, "-m", "examples.signals", "--keep", "--directory", str(directory)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+            if BUSY not in done.stderr:
+                break
+            keeper.down(directory)
         assert done.returncode == 0, done.stdout + done.stderr
+        state = keeper.State.read(directory)
         assert state is not None
         at = state.endpoints
         yield AfterSignals(
@@ -52,8 +62,6 @@ def after_signals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AfterSig
             Prometheus.existing(at.prometheus),
             at.environment(),
         )
-    finally:
-        keeper.down(directory)
 
 
 @pytest.fixture
