@@ -83,10 +83,10 @@ WOKEN: Final = Effect(
 
 RATES: Final = {"free": 3.0, "starter": 4.0, "pro": 6.0, "enterprise": 10.0}
 """Everyday requests of one tenant per second, one after the other: they never wait for each other."""
-HOLD: Final = 1.2
+HOLD: Final = 1.6
 """Seconds that a report holds its connection while others queue: less than any plan waits for one."""
 MARGIN: Final = 2.5
-"""Seconds that connections stay busy after those who wait have given up."""
+"""Seconds that connections stay busy after those who wait have given up, or while others are refused."""
 SETTLE: Final = 0.25
 """Seconds for requests on the same machine to arrive, or a closed connection to be noticed."""
 LATELY: Final = 5.0
@@ -253,7 +253,7 @@ class Load:
 
     async def crowd(self, tenant: Tenant) -> None:
         """More connections than PostgreSQL grants the role: it refuses, and the pool was not even full."""
-        reports = await self._hold(tenant, ROLE_CONNECTIONS, HOLD)
+        reports = await self._hold(tenant, ROLE_CONNECTIONS, MARGIN)
         self.say(tenant.project_id, f"its role's {ROLE_CONNECTIONS} connections are in use: 4 more are refused (53300)")
         await self._against(tenant, reports, 4, TOO_MANY, outlast=True)
 

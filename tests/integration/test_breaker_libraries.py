@@ -22,7 +22,7 @@ from otel_dynabase.adapters import purgatory as purgatory_adapter
 from otel_dynabase.adapters import pybreaker as pybreaker_adapter
 
 THRESHOLD = 3
-RESET = 0.05
+RESET = 0.15
 """Seconds until an open breaker lets a trial call through."""
 
 
