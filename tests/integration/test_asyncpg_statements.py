@@ -319,7 +319,7 @@ async def test_a_nested_transaction_that_rolls_back_leaves_the_outer_one(pg, tel
 async def test_a_backend_killed_under_a_statement_is_one_error(pg, telemetry, eventually):
     connection = await pg.connect()
     sleeping = asyncio.create_task(connection.fetch("SELECT pg_sleep(60)"))
-    active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%'"
+    active = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%' AND wait_event = 'PgSleep'"
     await eventually(lambda: pg.execute(active) == "1")
     pg.execute(f"SELECT pg_terminate_backend({connection.get_server_pid()})")
     with pytest.raises((asyncpg.PostgresError, OSError)):
